@@ -1,0 +1,1 @@
+"""Which tasks, in which order, run by whom: config, plan, receipts, engines, stitch, view, command line."""

@@ -1,0 +1,1 @@
+"""Where data is: geometry, grids, layers, small objects, limits, errors."""
