@@ -1,7 +1,7 @@
 """Voxel codes: absolute coordinates in one uint64, so that ids and edge keys come from place alone.
 
-code(x, y, z) = (z + 2^19) << 42 | (y + 2^20) << 21 | (x + 2^20); id = 1 + code; edge key = code(upper voxel) << 2 | channel.
-The key fills 64 bits exactly. Codes order voxels by z, then y, then x, and do not depend on any bbox.
+code(x, y, z) = (z + 2^19) << 42 | (y + 2^20) << 21 | (x + 2^20); id = 1 + code;
+edge key = code(upper voxel) << 2 | channel. The key fills 64 bits exactly. Codes order voxels by z, then y, then x, and do not depend on any bbox.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def voxel_code(xyz: Sequence[int]) -> int:
     x, y, z = (int(v) for v in xyz)
     if not (-X_LIMIT <= x < X_LIMIT and -Y_LIMIT <= y < Y_LIMIT and -Z_LIMIT <= z < Z_LIMIT):
         raise ConfigError(
-            f"voxel {x},{y},{z} has no code: x and y must lie in [-{X_LIMIT}, {X_LIMIT}), z in [-{Z_LIMIT}, {Z_LIMIT}); "
-            "choose a coarser mip or a bbox nearer to the origin"
+            f"voxel {x},{y},{z} has no code: x and y must lie in [-{X_LIMIT}, {X_LIMIT}), "
+            f"z in [-{Z_LIMIT}, {Z_LIMIT}); choose a coarser mip or a bbox nearer to the origin"
         )
     return (z + Z_LIMIT) << Z_SHIFT | (y + Y_LIMIT) << Y_SHIFT | (x + X_LIMIT)
 

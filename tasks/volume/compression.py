@@ -1,0 +1,67 @@
+"""Deterministic compression of stored objects, and decompression under a byte budget."""
+
+from __future__ import annotations
+
+import zlib
+
+import deflate
+import zstandard
+
+from emseg.tasks.volume.errors import CorruptChunkError, LimitError
+
+SUFFIX = {"gzip": ".gz", "zstd": ".zstd", "br": ".br", "": ""}
+GZIP_LEVEL = 4
+ZSTD_LEVEL = 1
+
+
+def compressed(content: bytes, encoding: str) -> bytes:
+    """Content as gzip (no time stamp), zstd or, for '', as it is: the same bytes every time."""
+    if encoding == "gzip":
+        return bytes(deflate.gzip_compress(content, GZIP_LEVEL))
+    if encoding == "zstd":
+        return zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(content)
+    return content
+
+
+def decompressed(stored: bytes, encoding: str, budget_bytes: int, what: str) -> bytes:
+    """Content of a stored object, never more than `budget_bytes`.
+
+    Raises:
+        CorruptChunkError: torn or altered content.
+        LimitError: it would inflate past the budget.
+    """
+    try:
+        if encoding in ("gzip", "x-gzip"):
+            return _bounded(zlib.decompressobj(wbits=31), stored, budget_bytes, what)
+        if encoding == "zstd":
+            return _zstd(stored, budget_bytes, what)
+        if encoding == "br":
+            import brotli
+
+            return _budgeted(bytes(brotli.decompress(stored)), budget_bytes, what)
+    except (zlib.error, zstandard.ZstdError, EOFError, ValueError) as error:
+        raise CorruptChunkError(f"{what}: cannot be decompressed as {encoding} ({error}); write it again") from None
+    if encoding not in ("", "identity"):
+        raise CorruptChunkError(f"{what}: content encoding {encoding!r} is unknown; use gzip, zstd, br or none")
+    return _budgeted(stored, budget_bytes, what)
+
+
+def _budgeted(content: bytes, budget_bytes: int, what: str) -> bytes:
+    if len(content) > budget_bytes:
+        raise LimitError(f"{what}: {len(content)} bytes, more than the {budget_bytes} expected; is it another layer?")
+    return content
+
+
+def _bounded(inflater: zlib._Decompress, stored: bytes, budget_bytes: int, what: str) -> bytes:
+    content = inflater.decompress(stored, budget_bytes + 1)
+    _budgeted(content, budget_bytes, what)
+    if not inflater.eof:
+        raise CorruptChunkError(f"{what}: the compressed stream ends early; write it again")
+    return content
+
+
+def _zstd(stored: bytes, budget_bytes: int, what: str) -> bytes:
+    size = zstandard.frame_content_size(stored)
+    if size > budget_bytes:
+        raise LimitError(f"{what}: inflates to {size} bytes, more than the {budget_bytes} expected")
+    return zstandard.ZstdDecompressor().decompress(stored, max_output_size=budget_bytes)

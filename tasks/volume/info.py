@@ -1,0 +1,131 @@
+"""The `info` file of a precomputed layer: what emseg reads from one, and how it writes its own.
+
+Our own layers carry an `emseg` object in `info`: compression of their objects, and for affinities the offsets, the
+table code -> weight, the activation and the model's hash.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from cloudvolume import CloudVolume
+
+from emseg.tasks.volume.bbox import BBox, Vec, vec
+from emseg.tasks.volume.errors import LayerError
+
+VoxelNm = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One mip of a layer."""
+
+    key: str
+    bounds: BBox
+    chunk_vx: Vec
+    voxel_nm: VoxelNm
+    encoding: str
+    block_vx: Vec
+    sharded: bool
+
+
+@dataclass(frozen=True)
+class LayerSpec:
+    """What a new layer is to be. `factors` are the x, y, z reductions of each further mip against the one before."""
+
+    kind: str
+    dtype: str
+    channels: int
+    bbox: BBox
+    voxel_nm: VoxelNm
+    chunk_vx: Vec
+    encoding: str = "raw"
+    compression: str = "gzip"
+    factors: tuple[Vec, ...] = ()
+    emseg: Mapping[str, Any] = field(default_factory=dict)
+
+
+def reduced(box: BBox, factor: Vec) -> BBox:
+    """Box of the voxels that cover `box` after reduction by `factor`: floor below, ceiling above."""
+    return BBox(
+        vec([a // f for a, f in zip(box.min, factor, strict=True)]),
+        vec([-(-b // f) for b, f in zip(box.max, factor, strict=True)]),
+    )
+
+
+def new_info(spec: LayerSpec) -> dict[str, Any]:
+    """`info` of a new layer, every mip in it from the start."""
+    scales: list[dict[str, Any]] = []
+    box, voxel_nm, info = spec.bbox, list(spec.voxel_nm), {}
+    for factor in ((1, 1, 1), *spec.factors):
+        box = reduced(box, factor)
+        voxel_nm = [_plain(n * f) for n, f in zip(voxel_nm, factor, strict=True)]
+        info = CloudVolume.create_new_info(
+            num_channels=spec.channels,
+            layer_type=spec.kind,
+            data_type=spec.dtype,
+            encoding=spec.encoding,
+            resolution=voxel_nm,
+            voxel_offset=list(box.min),
+            volume_size=list(box.size),
+            chunk_size=list(spec.chunk_vx),
+        )
+        scales += info["scales"]
+    info["scales"] = scales
+    info["emseg"] = {"compression": spec.compression, **spec.emseg}
+    return json.loads(json.dumps(info))  # type: ignore[no-any-return]
+
+
+def _plain(value: float) -> float:
+    return int(value) if float(value).is_integer() else value
+
+
+def parse_scale(info: Mapping[str, Any], mip: int, where: str) -> Scale:
+    """One mip of an `info`; it is half-trusted, so every number is checked."""
+    scales = _get(info, "scales", where)
+    if not isinstance(scales, list) or not 0 <= mip < len(scales):
+        raise LayerError(f"{where}: has no mip {mip}; it has {len(scales)} mips, numbered from 0")
+    raw = scales[mip]
+    size = _triple(raw, "size", where)
+    chunk_vx = _triple({"chunk_size": _get(raw, "chunk_sizes", where)[0]}, "chunk_size", where)
+    if min(size) < 1 or min(chunk_vx) < 1:
+        raise LayerError(f"{where}: size {size} and chunk size {chunk_vx} must be positive")
+    key = str(_get(raw, "key", where))
+    if key.startswith("/") or ".." in key.split("/"):
+        raise LayerError(f"{where}: scale key {key!r} leaves the layer; refuse it")
+    x, y, z = (float(v) for v in _get(raw, "resolution", where))
+    return Scale(
+        key=key,
+        bounds=BBox.sized(_triple({"o": raw.get("voxel_offset", [0, 0, 0])}, "o", where), size),
+        chunk_vx=chunk_vx,
+        voxel_nm=(x, y, z),
+        encoding=str(_get(raw, "encoding", where)),
+        block_vx=vec(raw.get("compressed_segmentation_block_size", [8, 8, 8])),
+        sharded=raw.get("sharding") is not None,
+    )
+
+
+def parse_dtype(info: Mapping[str, Any], where: str) -> np.dtype[Any]:
+    """Data type of a layer."""
+    name = str(_get(info, "data_type", where)).lower()
+    allowed = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32")
+    if name not in allowed:
+        raise LayerError(f"{where}: data type {name!r} is not one of {', '.join(allowed)}")
+    return np.dtype(name)
+
+
+def _get(raw: Mapping[str, Any], key: str, where: str) -> Any:
+    if key not in raw:
+        raise LayerError(f"{where}: info lacks {key!r}; it is no precomputed layer that emseg can read")
+    return raw[key]
+
+
+def _triple(raw: Mapping[str, Any], key: str, where: str) -> Vec:
+    values: Sequence[Any] = _get(raw, key, where)
+    if len(values) != 3 or any(int(v) != v for v in values):
+        raise LayerError(f"{where}: {key} {values!r} must be three integers x, y, z")
+    return vec(values)

@@ -1,0 +1,208 @@
+"""Small objects under one root: atomic put, conditional create, checked get; file://, s3:// and gs://.
+
+On file:// an object is written beside its place, fsynced and renamed (created: hard-linked, which fails if the name
+exists), so a reader never sees a part of one. S3 and GS puts are atomic as they are; `create` uses their conditional
+put. Keys are confined to the root.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from emseg.tasks.volume.compression import SUFFIX, compressed, decompressed
+from emseg.tasks.volume.errors import CorruptChunkError, TransientError
+from emseg.tasks.volume.limits import SMALL_OBJECT_BYTES
+from emseg.tasks.volume.url import canonical_url, local_path, require_key
+
+FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG)
+
+
+def sha256(content: bytes) -> str:
+    """Hex digest of stored bytes."""
+    return hashlib.sha256(content).hexdigest()
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One object as it is stored."""
+
+    content: bytes
+    encoding: str
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the stored bytes."""
+        return sha256(self.content)
+
+
+class Backend(Protocol):
+    """What a place to keep objects must do."""
+
+    def get(self, key: str) -> Stored | None:
+        """Stored bytes and content encoding, None if absent."""
+
+    def put(self, key: str, stored: Stored) -> None:
+        """Write atomically, replacing what was there."""
+
+    def create(self, key: str, content: bytes) -> bool:
+        """Write only if the key is free; say whether it was."""
+
+    def exists(self, key: str) -> bool:
+        """Whether the key holds an object."""
+
+    def list(self, prefix: str) -> Iterator[str]:
+        """Keys below a folder, sorted."""
+
+    def delete(self, key: str) -> None:
+        """Remove an object if it is there."""
+
+
+class Objects:
+    """Objects below one root URL."""
+
+    def __init__(self, url: str) -> None:
+        self.url = canonical_url(url)
+        self.backend = _backend(self.url)
+
+    def get_stored(self, key: str) -> Stored | None:
+        """Bytes as stored, None if absent."""
+        return self.backend.get(require_key(key))
+
+    def get(self, key: str, budget_bytes: int = SMALL_OBJECT_BYTES) -> bytes | None:
+        """Decompressed content, None if absent."""
+        stored = self.get_stored(key)
+        return None if stored is None else decompressed(stored.content, stored.encoding, budget_bytes, self.where(key))
+
+    def require(self, key: str, budget_bytes: int = SMALL_OBJECT_BYTES) -> bytes:
+        """Decompressed content of an object that must be there."""
+        content = self.get(key, budget_bytes)
+        if content is None:
+            raise CorruptChunkError(f"{self.where(key)} is missing: run the task that writes it again")
+        return content
+
+    def put(self, key: str, content: bytes, encoding: str = "") -> str:
+        """Write atomically; digest of the stored bytes."""
+        stored = Stored(compressed(content, encoding), encoding)
+        self.backend.put(require_key(key), stored)
+        return stored.digest
+
+    def create(self, key: str, content: bytes) -> bool:
+        """Write only if the key is free; say whether it was."""
+        return self.backend.create(require_key(key), content)
+
+    def exists(self, key: str) -> bool:
+        """Whether the key holds an object."""
+        return self.backend.exists(require_key(key))
+
+    def list(self, prefix: str = "") -> Iterator[str]:
+        """Keys below a folder, sorted; '' for all."""
+        return self.backend.list(require_key(prefix) if prefix else "")
+
+    def delete(self, key: str) -> None:
+        """Remove an object if it is there."""
+        self.backend.delete(require_key(key))
+
+    def where(self, key: str) -> str:
+        """Full name of an object, for messages."""
+        return f"{self.url}/{key}"
+
+
+def _backend(url: str) -> Backend:
+    path = local_path(url)
+    if path is not None:
+        return FileBackend(path)
+    from emseg.tasks.volume.cloud import cloud_backend
+
+    return cloud_backend(url)
+
+
+class FileBackend:
+    """Objects as files; a compressed one carries its suffix, as cloud-files writes and reads them."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def get(self, key: str) -> Stored | None:
+        """Stored bytes and content encoding, None if absent."""
+        for encoding, suffix in SUFFIX.items():
+            try:
+                return Stored((self.root / (key + suffix)).read_bytes(), encoding)
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                continue
+        return None
+
+    def put(self, key: str, stored: Stored) -> None:
+        """Write atomically: temporary file, fsync, rename, fsync of the folder."""
+        self._write(key + SUFFIX[stored.encoding], stored.content, replace=True)
+
+    def create(self, key: str, content: bytes) -> bool:
+        """Write only if the name is free: temporary file, fsync, link(2)."""
+        return self._write(key, content, replace=False)
+
+    def exists(self, key: str) -> bool:
+        """Whether the key holds an object."""
+        return any((self.root / (key + suffix)).is_file() for suffix in ("", *SUFFIX.values()))
+
+    def list(self, prefix: str) -> Iterator[str]:
+        """Keys below a folder, sorted; temporary files are left out."""
+        base = self.root / prefix if prefix else self.root
+        for folder, folders, files in os.walk(base):
+            folders[:] = sorted(f for f in folders if not f.startswith("."))
+            relative = Path(folder).relative_to(self.root)
+            for name in sorted(files):
+                if not name.startswith("."):
+                    yield str(relative / _bare(name)) if str(relative) != "." else _bare(name)
+
+    def delete(self, key: str) -> None:
+        """Remove an object if it is there."""
+        for suffix in SUFFIX.values():
+            (self.root / (key + suffix)).unlink(missing_ok=True)
+
+    def _write(self, name: str, content: bytes, *, replace: bool) -> bool:
+        target = self.root / name
+        temporary = target.parent / f".{target.name}.{uuid.uuid4().hex}"
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                _write_synced(temporary, content)
+                temporary.rename(target) if replace else os.link(temporary, target)
+            except FileExistsError:
+                return False
+            finally:
+                temporary.unlink(missing_ok=True)
+            _sync_folder(target.parent)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise TransientError(
+                f"{target}: cannot be written ({error.strerror}); free space or mend rights"
+            ) from error
+        return True
+
+
+def _write_synced(path: Path, content: bytes) -> None:
+    with open(path, "xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _bare(name: str) -> str:
+    for suffix in SUFFIX.values():
+        if suffix and name.endswith(suffix):
+            return name.removesuffix(suffix)
+    return name
