@@ -1,7 +1,8 @@
 """Voxel codes: absolute coordinates in one uint64, so that ids and edge keys come from place alone.
 
 code(x, y, z) = (z + 2^19) << 42 | (y + 2^20) << 21 | (x + 2^20); id = 1 + code;
-edge key = code(upper voxel) << 2 | channel. The key fills 64 bits exactly. Codes order voxels by z, then y, then x, and do not depend on any bbox.
+edge key = code(upper voxel) << 2 | channel. The key fills 64 bits exactly.
+Codes order voxels by z, then y, then x, and do not depend on any bbox.
 """
 
 from __future__ import annotations

@@ -1,0 +1,189 @@
+"""run.yaml as typed data. Each field says what it means; the reference page is made from here.
+
+Numbers of geometry are x, y, z; thresholds are probabilities. Nothing here reads a file: `yamlfile.py` does.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Triple = tuple[int, int, int]
+Size = tuple[
+    Annotated[int, Field(ge=1, le=1 << 20)],
+    Annotated[int, Field(ge=1, le=1 << 20)],
+    Annotated[int, Field(ge=1, le=1 << 20)],
+]
+Probability = Annotated[Decimal, Field(gt=0, le=1)]
+
+
+class Section(BaseModel):
+    """A part of run.yaml; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(Section):
+    """The image that a run starts from."""
+
+    layer: str = Field(description="path or URL of the image layer (file, s3://, gs://)")
+    mip: int = Field(0, ge=0, le=20, description="resolution level to work at; 0 is the finest")
+    missing: Literal["refuse", "zero"] = Field(
+        "refuse", description="what an absent object of the source is: an error, or zeros (counted)"
+    )
+
+
+class Affinities(Section):
+    """Affinities made elsewhere, to start from instead of an image."""
+
+    layer: str = Field(description="path or URL of the affinity layer: float32 in [0, 1], uint8 or uint16")
+    mip: int = Field(0, ge=0, le=20, description="resolution level to work at")
+    channels: Literal["xyz", "zyx"] = Field(
+        "xyz", description="which axis each of the first three channels joins along"
+    )
+    side: Literal["upper", "lower"] = Field(
+        "upper", description="upper: the value at v joins v to v−1; lower: it joins v to v+1"
+    )
+    missing: Literal["refuse", "zero"] = Field("refuse", description="what an absent object is: an error, or zeros")
+
+
+class Mask(Section):
+    """Where there is tissue worth segmenting."""
+
+    layer: str = Field(description="path or URL of a label or image layer at any resolution")
+    mip: int = Field(0, ge=0, le=20, description="resolution level of the mask to use")
+    keep: Literal["nonzero", "zero"] = Field("nonzero", description="which values of the mask mean: segment here")
+
+
+class SkipBlank(Section):
+    """Cells of the source that hold nothing."""
+
+    mip: int = Field(0, ge=0, le=20, description="resolution level of the source whose voxels are the cells")
+    at_most: int = Field(0, ge=0, le=65535, description="a cell whose value is at most this is blank")
+
+
+class Normalise(Section):
+    """Grey levels of the source, mapped to what the model expects."""
+
+    kind: Literal["none", "global", "per_section"] = Field(
+        "none", description="none: the model's constants; global or per_section: levels from `emseg stats`"
+    )
+    levels: str | None = Field(None, description="file written by `emseg stats SOURCE`")
+
+    @model_validator(mode="after")
+    def _levels_given(self) -> Normalise:
+        if self.kind != "none" and not self.levels:
+            raise ValueError(
+                f"kind {self.kind} needs levels: run `emseg stats SOURCE --out levels.json` and name that file"
+            )
+        return self
+
+
+class Layers(Section):
+    """How results are stored; no stage's chunks decide it."""
+
+    chunk_vx: Size = Field((64, 64, 64), description="storage chunk of affinities, fragments and segmentation")
+
+
+class PredictStage(Section):
+    """Network inference."""
+
+    model: str = Field("fib25-nano", description="a shipped model's name, or a path of a model file")
+    chunk_vx: Size = Field((192, 192, 192), description="chunk of one task: whole storage chunks")
+    batch: int = Field(2, ge=1, le=1024, description="patches per forward pass; short batches are padded")
+    threads_per_process: int = Field(1, ge=1, le=1024, description="threads of one worker; changes last bits")
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 needs device: cuda")
+    device: Literal["cpu", "cuda"] = Field(
+        "cpu", description="kind of device; results across kinds differ in last bits"
+    )
+
+    @model_validator(mode="after")
+    def _bf16_on_cuda(self) -> PredictStage:
+        if self.precision == "bf16" and self.device != "cuda":
+            raise ValueError("precision bf16 needs device: cuda")
+        return self
+
+
+class FragmentStage(Section):
+    """Watershed: the leaves of the tree."""
+
+    chunk_vx: Size = Field((256, 256, 256), description="chunk of one leaf; any size")
+    t_low: Probability = Field(Decimal("0.02"), description="an edge below is never ON")
+    t_high: Probability = Field(Decimal("0.98"), description="an edge at or above is always ON")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> FragmentStage:
+        if self.t_low > self.t_high:
+            raise ValueError(f"t_low {self.t_low} must not be above t_high {self.t_high}")
+        return self
+
+
+class MergeStage(Section):
+    """Size rule and mean agglomeration: the inner nodes of the tree."""
+
+    min_size_vx: int = Field(200, ge=0, le=1 << 40, description="fragments below join along their best contact")
+    threshold: Probability = Field(Decimal("0.5"), description="merge while the mean affinity is at least this")
+
+
+class RelabelStage(Section):
+    """Writing the final labels."""
+
+    chunk_vx: Size = Field((256, 256, 256), description="chunk of one task: whole storage chunks")
+    dust_vx: int = Field(0, ge=0, le=1 << 40, description="segments below this global size become 0")
+
+
+class DownsampleStage(Section):
+    """Coarser mips of fragments and segmentation, for viewing."""
+
+    mips: int = Field(1, ge=0, le=12, description="how many coarser mips")
+    factor: tuple[
+        Annotated[int, Field(ge=1, le=4)], Annotated[int, Field(ge=1, le=4)], Annotated[int, Field(ge=1, le=4)]
+    ] = Field((2, 2, 2), description="reduction from each mip to the next")
+
+
+class Stages(Section):
+    """What each stage does."""
+
+    predict: PredictStage = PredictStage()
+    fragment: FragmentStage = FragmentStage()
+    merge: MergeStage = MergeStage()
+    relabel: RelabelStage = RelabelStage()
+    downsample: DownsampleStage = DownsampleStage()
+
+
+class Engine(Section):
+    """Who runs the tasks. Nothing here changes a byte of the result."""
+
+    kind: Literal["local", "dask", "queue"] = Field("local", description="processes here, a Dask cluster, or a queue")
+    workers: int = Field(0, ge=0, le=4096, description="processes on this machine; 0: one per core")
+    address: str | None = Field(None, description="Dask scheduler, tcp://host:port; none: a cluster on this machine")
+    queue: str | None = Field(None, description="fq://folder or sqs://name")
+    lease_s: float = Field(120.0, gt=0, le=43200, description="how long a silent worker keeps a task")
+
+
+class RunConfig(Section):
+    """One run: from an image, or from affinities, to a segmentation."""
+
+    run: str = Field(description="run directory: path or URL; everything that the run writes is below it")
+    source: Source | None = Field(None, description="image to start from")
+    affinities: Affinities | None = Field(None, description="affinities to start from instead")
+    bbox: tuple[Triple, Triple] | None = Field(
+        None, description="voxels to segment, [[x, y, z], [x, y, z]], half-open, at the source's mip; none: all"
+    )
+    mask: Mask | None = Field(None, description="segment only where a mask says so")
+    skip_blank: SkipBlank | None = Field(None, description="leave out cells of the source that hold nothing")
+    bad_sections: tuple[int, ...] = Field((), description="z of sections to leave out")
+    normalise: Normalise = Field(Normalise(), description="grey levels")
+    layers: Layers = Field(Layers(), description="storage")
+    stages: Stages = Field(Stages(), description="parameters of each stage")
+    engine: Engine = Field(Engine(), description="who runs the tasks")
+
+    @model_validator(mode="after")
+    def _one_start(self) -> RunConfig:
+        if (self.source is None) == (self.affinities is None):
+            raise ValueError("give either source: (an image) or affinities: (made elsewhere), not both and not neither")
+        if self.skip_blank is not None and self.source is None:
+            raise ValueError("skip_blank: needs source:, the image whose blank cells are left out")
+        return self
