@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-import tornado.web
+from tornado.web import Application, HTTPError, RequestHandler
 
 from emseg.pipeline.viewer_http import RangeError, Reply, get_reply, head_reply
 from emseg.pipeline.viewer_store import Store, open_store
@@ -56,14 +56,14 @@ class Exports:
         return self.stores[known[0]].get(layer) if known else None
 
 
-def attach(app: tornado.web.Application, hosts: Collection[str] = ()) -> Exports:
+def attach(app: Application, hosts: Collection[str] = ()) -> Exports:
     """Add the data route to a tornado application; `hosts` are names it answers to beside loopback."""
     exports = Exports(LOOPBACK | {h.lower() for h in hosts})
     app.add_handlers(r".*", [(DATA_PATH, DataHandler, {"exports": exports}), (r"/favicon\.ico", NoIcon)])
     return exports
 
 
-class NoIcon(tornado.web.RequestHandler):  # type: ignore[misc]
+class NoIcon(RequestHandler):  # type: ignore[misc]
     """Answers the browser's question for an icon."""
 
     def get(self) -> None:
@@ -71,7 +71,7 @@ class NoIcon(tornado.web.RequestHandler):  # type: ignore[misc]
         self.set_status(204)
 
 
-class DataHandler(tornado.web.RequestHandler):  # type: ignore[misc]
+class DataHandler(RequestHandler):  # type: ignore[misc]
     """One object of one layer."""
 
     def initialize(self, exports: Exports) -> None:
@@ -81,7 +81,7 @@ class DataHandler(tornado.web.RequestHandler):  # type: ignore[misc]
     def prepare(self) -> None:
         """Refuse a Host that is not ours."""
         if self.request.host_name.lower().strip("[]") not in self.exports.hosts:
-            raise tornado.web.HTTPError(403, reason="Host not allowed")
+            raise HTTPError(403, reason="Host not allowed")
 
     def set_default_headers(self) -> None:
         """Other pages that know the token may read; nothing is kept without asking again."""
@@ -107,7 +107,7 @@ class DataHandler(tornado.web.RequestHandler):  # type: ignore[misc]
     async def _answer(self, how: How, token: str, layer: str, key: str) -> None:
         store = self.exports.find(token, layer)
         if store is None:
-            raise tornado.web.HTTPError(404)
+            raise HTTPError(404)
         loop = asyncio.get_running_loop()
         try:
             reply = await loop.run_in_executor(self.exports.readers, how, store, key, self.request.headers)
@@ -116,11 +116,11 @@ class DataHandler(tornado.web.RequestHandler):  # type: ignore[misc]
             self.set_header("Content-Range", f"bytes */{error.size_bytes}")
             return
         except ConfigError:
-            raise tornado.web.HTTPError(403) from None
+            raise HTTPError(403) from None
         except LimitError:
-            raise tornado.web.HTTPError(413, reason="Ask for ranges") from None
+            raise HTTPError(413, reason="Ask for ranges") from None
         if reply is None:
-            raise tornado.web.HTTPError(404)
+            raise HTTPError(404)
         self._send(key, reply)
 
     def _send(self, key: str, reply: Reply) -> None:
@@ -144,5 +144,5 @@ class DataHandler(tornado.web.RequestHandler):  # type: ignore[misc]
         """One line for what an object's store said; the rest as tornado does."""
         if isinstance(error[1], EmsegError):
             log.warning("%s", error[1])
-        elif not isinstance(error[1], tornado.web.HTTPError):
+        elif not isinstance(error[1], HTTPError):
             super().log_exception(*error)

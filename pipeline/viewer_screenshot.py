@@ -1,4 +1,4 @@
-"""A picture of a view, drawn by a headless Chromium that is already on this machine; needs `playwright`, not its browsers.
+"""A picture of a view, drawn by a headless Chromium that this machine has; needs `playwright`, not its browsers.
 
 Neuroglancer's own `screenshot()` waits for ever when a source fails. Here the page is asked for errors while it draws,
 failed chunks end the wait, and so does the clock.
@@ -39,7 +39,7 @@ LOADED_JS = """() => {
   return {
     layers: layers.length,
     loaded: sources.filter(([, state]) => state !== undefined).length,
-    errors: sources.filter(([, state]) => state && state.error).map(([name, state]) => `${name}: ${state.error.message}`),
+    errors: sources.filter(([, s]) => s && s.error).map(([name, s]) => `${name}: ${s.error.message}`),
   };
 }"""
 PAINTED_JS = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))"

@@ -1,4 +1,4 @@
-"""The Neuroglancer state of a view: layers, shaders, position, scale and layout. Ids are JSON strings, so uint64 is exact."""
+"""The Neuroglancer state of a view: layers, shaders, position, scale, layout. Ids are strings, so uint64 is exact."""
 
 from __future__ import annotations
 
@@ -21,8 +21,12 @@ void main() {
 AFFINITY_SHADER = """#uicontrol float gain slider(min=0, max=4, default=1)
 #uicontrol bool invert checkbox(default=false)
 void main() {
-  vec3 joined = gain * vec3(toNormalized(getDataValue(0)), toNormalized(getDataValue(1)), toNormalized(getDataValue(2)));
-  emitRGB(clamp(invert ? 1.0 - joined : joined, 0.0, 1.0));
+  vec3 joined;
+  joined.r = toNormalized(getDataValue(0));
+  joined.g = toNormalized(getDataValue(1));
+  joined.b = toNormalized(getDataValue(2));
+  joined = clamp(gain * joined, 0.0, 1.0);
+  emitRGB(invert ? 1.0 - joined : joined);
 }
 """
 
@@ -84,7 +88,7 @@ def _centre(layer: ViewLayer) -> list[float]:
 
 
 def _scales(layer: ViewLayer) -> tuple[float, float]:
-    """Voxels a pixel in cross-sections and voxels a view in 3-D, so that the bounds fill a panel; voxels of the finest axis."""
+    """Voxels a pixel in cross-sections, voxels a view in 3-D, so that the bounds fill a panel; of the finest axis."""
     extents = [n * s / min(layer.voxel_nm) for n, s in zip(layer.voxel_nm, layer.bounds.size, strict=True)]
     return max(extents[:2]) / PANEL_PX, 1.8 * max(extents)
 
