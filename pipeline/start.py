@@ -1,0 +1,159 @@
+"""What a run starts from: an image and a model, or affinities made elsewhere. Opened and checked before anything else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emseg.models.checkpoint import read_spec, resolve
+from emseg.models.coding import code_table
+from emseg.models.spec import ModelSpec
+from emseg.pipeline.config import Normalise, RunConfig
+from emseg.tasks.base import canonical_json
+from emseg.tasks.context import LayerRef
+from emseg.tasks.predict import levels_key, model_key
+from emseg.tasks.volume.bbox import BBox
+from emseg.tasks.volume.errors import ConfigError
+from emseg.tasks.volume.info import VoxelNm
+from emseg.tasks.volume.layer import Layer, open_layer
+from emseg.tasks.volume.objects import sha256
+from emseg.tasks.volume.url import canonical_url, redacted
+
+VOXEL_TOLERANCE = 0.1  # a model is warned about on voxels that differ by more than a tenth
+
+
+@dataclass
+class Start:
+    """Where a run starts.
+
+    Attributes:
+        bounds, voxel_nm: of the source at its mip.
+        layers: what the plan lists of it.
+        form: fields of AffinityForm, for the leaves.
+        spec: the model, None if the affinities are there already.
+        about: the `emseg` object of the affinity layer.
+        training: what the model was trained and tuned on.
+        pins, objects: digests in the plan, and the objects that they are of.
+        warnings: what a person should know.
+    """
+
+    bounds: BBox
+    voxel_nm: VoxelNm
+    layers: dict[str, LayerRef]
+    form: dict[str, Any]
+    spec: ModelSpec | None = None
+    about: dict[str, Any] = field(default_factory=dict)
+    training: list[Mapping[str, Any]] = field(default_factory=list)
+    pins: dict[str, str] = field(default_factory=dict)
+    objects: dict[str, bytes] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
+def start_of(config: RunConfig) -> Start:
+    """Open what a run starts from.
+
+    Raises:
+        ConfigError, LayerError: it is missing, or does not fit.
+    """
+    return _from_affinities(config) if config.affinities is not None else _from_image(config)
+
+
+def _from_affinities(config: RunConfig) -> Start:
+    given = config.affinities
+    if given is None:
+        raise ConfigError("affinities: is missing")
+    layer = open_layer(given.layer, given.mip)
+    if layer.channels < 3 or layer.dtype not in (np.float32, np.uint8, np.uint16):
+        raise ConfigError(
+            f"{layer.where}: holds {layer.channels} channels of {layer.dtype}; affinities are at least 3 channels "
+            "of float32, uint8 or uint16"
+        )
+    if config.normalise.kind != "none":
+        raise ConfigError("normalise: needs source:, an image; affinities are taken as they are")
+    channels = (0, 1, 2) if given.channels == "xyz" else (2, 1, 0)
+    form = {"layer": "source", "channels": channels, "side": given.side}
+    ref = LayerRef(canonical_url(given.layer), given.mip, given.missing)
+    return Start(layer.bounds, layer.voxel_nm, {"source": ref}, form, pins={"source": _info_digest(layer)})
+
+
+def _from_image(config: RunConfig) -> Start:
+    given = config.source
+    if given is None:
+        raise ConfigError("source: is missing")
+    layer = open_layer(given.layer, given.mip)
+    content, spec = _model(config.stages.predict.model)
+    _require_image(layer, spec, config.normalise)
+    digest = sha256(content)
+    start = Start(
+        layer.bounds,
+        layer.voxel_nm,
+        {"source": LayerRef(canonical_url(given.layer), given.mip, given.missing)},
+        {"layer": "affinities"},
+        spec,
+        {
+            "offsets": [list(o) for o in spec.offsets],
+            "table": code_table(spec).tolist(),
+            "coding": dict(spec.coding),
+            "activation": spec.activation,
+            "model": digest,
+        },
+        list(spec.training.get("data", [])),
+        {"model": digest, "source": _info_digest(layer)},
+        {model_key(digest): content},
+        _voxel_warnings(layer, spec),
+    )
+    _add_levels(start, config.normalise)
+    return start
+
+
+def _model(name: str) -> tuple[bytes, ModelSpec]:
+    try:
+        path = resolve(name)
+        return path.read_bytes(), read_spec(path)
+    except (ValueError, OSError) as error:
+        raise ConfigError(f"stages.predict.model {name!r}: {error}") from None
+
+
+def _require_image(layer: Layer, spec: ModelSpec, normalise: Normalise) -> None:
+    if layer.channels != spec.in_channels:
+        raise ConfigError(
+            f"{layer.where}: has {layer.channels} channels but model {spec.name} takes {spec.in_channels}; "
+            "give a layer or a model that fits"
+        )
+    allowed = ("uint8",) if normalise.kind == "none" else ("uint8", "uint16")
+    if layer.dtype.name not in allowed:
+        raise ConfigError(
+            f"{layer.where}: is {layer.dtype}; this run takes {' or '.join(allowed)} images "
+            "(uint16 ones with normalise: and the levels of `emseg stats`)"
+        )
+
+
+def _voxel_warnings(layer: Layer, spec: ModelSpec) -> list[str]:
+    unlike = any(abs(a - b) > VOXEL_TOLERANCE * b for a, b in zip(layer.voxel_nm, spec.voxel_nm, strict=True))
+    if not unlike:
+        return []
+    return [
+        f"model {spec.name} was trained on voxels of {list(spec.voxel_nm)} nm but {redacted(layer.url)} mip "
+        f"{layer.mip} has {list(layer.voxel_nm)}; choose another mip or expect poor affinities"
+    ]
+
+
+def _add_levels(start: Start, normalise: Normalise) -> None:
+    if normalise.kind == "none" or normalise.levels is None:
+        return
+    try:
+        raw = json.loads(Path(normalise.levels).read_text())
+        content = canonical_json({"kind": normalise.kind, "levels": raw})
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"normalise.levels {normalise.levels!r}: cannot be read ({error}); run `emseg stats`") from None
+    start.pins["levels"] = sha256(content)
+    start.objects[levels_key(sha256(content))] = content
+
+
+def _info_digest(layer: Layer) -> str:
+    return sha256(canonical_json(dict(layer.info)))

@@ -1,0 +1,133 @@
+"""A leaf of the merge tree: from the weights of one core to labels, faces, and what goes up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from emseg.tasks.arrays.agglomeration import MeanRows
+from emseg.tasks.arrays.columns import I64, U8, U16, U32, Bool
+from emseg.tasks.arrays.contacts import contact_rows
+from emseg.tasks.arrays.faces import Face, compact, weights_digest
+from emseg.tasks.arrays.forest import Forest, Up
+from emseg.tasks.arrays.fragments import HIGH, Fragments, fragments, without_excluded
+from emseg.tasks.arrays.parts import FIRST_EDGE, FIRST_MAX
+from emseg.tasks.arrays.rows import Rows
+from emseg.tasks.arrays.rules import Rules
+from emseg.tasks.arrays.settle import Clusters, Settled, settle
+from emseg.tasks.arrays.sides import SIDES, open_sides, side_bit, weights_box
+from emseg.tasks.arrays.size_rule import MaxRows, PartColumns
+from emseg.tasks.volume.bbox import BBox
+
+
+@dataclass(frozen=True)
+class LeafResult:
+    """labels_ZYX: uint32 over the core, 0 background, i is forest.cluster[i - 1]. faces: by name of the open side."""
+
+    labels_ZYX: U32
+    faces: dict[str, Face]
+    forest: Forest
+    up: Up
+
+
+def leaf(weights_CZYX: U16, core: BBox, bbox: BBox, rules: Rules, excluded_ZYX: Bool | None = None) -> LeafResult:
+    """Fragments, contact rows, S and A of one core.
+
+    weights_CZYX: uint16 [3, z, y, x] over `sides.weights_box(core, bbox)`; excluded_ZYX: bool [z, y, x] over
+    `sides.excluded_box(core, bbox)`.
+
+    Raises:
+        LayerError: arrays of another shape or dtype. LimitError: a core or a contact too large to count.
+    """
+    if excluded_ZYX is not None:
+        weights_CZYX = without_excluded(weights_CZYX, excluded_ZYX, core, bbox)
+    pieces = fragments(weights_CZYX, core, bbox, rules)
+    inside = core.slices_ZYX(weights_box(core, bbox).min)
+    rows = contact_rows(pieces.labels_ZYX, weights_CZYX[(slice(None), *inside)], core)
+    mask = open_sides(core, bbox)
+    sides = _sides_of_pieces(pieces, mask)
+    settled = settle(_clusters(pieces, rows, sides), rules)
+    faces = {
+        SIDES[bit]: _face(weights_CZYX, pieces, inside, bit // 2, bool(bit % 2), rules)
+        for bit in range(6)
+        if mask >> bit & 1
+    }
+    return LeafResult(pieces.labels_ZYX, faces, _forest(pieces, sides, settled), _up(pieces, sides, settled))
+
+
+def _plane(inside: tuple[slice, slice, slice], axis: int, at: int) -> tuple[slice | int, ...]:
+    """Index [z, y, x] of one plane of the box `inside` across axis (x, y, z)."""
+    return tuple(at if 2 - a == axis else s for a, s in enumerate(inside))
+
+
+def _sides_of_pieces(pieces: Fragments, mask: int) -> U8:
+    """uint8[n]: mask of the open sides on which each piece lies."""
+    sides = np.zeros(len(pieces.piece_ids) + 1, np.uint8)
+    whole = tuple(slice(0, n) for n in pieces.labels_ZYX.shape)
+    for axis in range(3):
+        for high in (False, True):
+            bit = side_bit(axis, high)
+            if mask & bit:
+                sides[pieces.labels_ZYX[_plane(whole, axis, -1 if high else 0)]] |= np.uint8(bit)
+    return sides[1:]
+
+
+def _clusters(pieces: Fragments, rows: Rows, sides: U8) -> Clusters:
+    """Every piece a cluster of its own, with one first part."""
+    n = len(pieces.piece_ids)
+    u, v = rows.u.astype(np.int64), rows.v.astype(np.int64)
+    first = np.full(n, FIRST_MAX, np.uint16), np.full(n, FIRST_EDGE, np.uint64)
+    return Clusters(
+        pieces.piece_ids,
+        sides > 0,
+        PartColumns(np.arange(n, dtype=np.int64), *first, pieces.voxels),
+        MaxRows(u, v, rows.max, rows.best_edge),
+        MeanRows(u, v, rows.sum, rows.count, rows.last_edge),
+    )
+
+
+def _face(
+    weights_CZYX: U16, pieces: Fragments, inside: tuple[slice, slice, slice], axis: int, high: bool, rules: Rules
+) -> Face:
+    """The face of one open side; its crossing edges are those of the voxels just above it."""
+    span = inside[2 - axis]
+    above = _plane(inside, axis, span.stop if high else span.start)
+    weights = np.ascontiguousarray(weights_CZYX[axis][above])
+    whole = tuple(slice(0, n) for n in pieces.labels_ZYX.shape)
+    labels, ids = compact(pieces.labels_ZYX[_plane(whole, axis, -1 if high else 0)], pieces.piece_ids)
+    digest = weights_digest(weights)
+    if high:
+        return Face(labels, ids, np.zeros((0, 0), np.uint16), np.zeros((0, 0), np.uint8), digest)
+    best = pieces.best_ZYX[above], pieces.best_ZYX[_plane(inside, axis, span.start - 1)]
+    chosen = (weights >= rules.w_low) & ((best[0] == axis) | (best[1] == axis + HIGH))
+    return Face(labels, ids, weights, ((weights >= rules.w_high) | chosen).astype(np.uint8), digest)
+
+
+def _forest(pieces: Fragments, sides: U8, settled: Settled) -> Forest:
+    ids = pieces.piece_ids
+    start: I64 = np.array([0, len(ids)], np.int64)
+    return Forest(
+        fragment_start=start,
+        fragment=ids,
+        fragment_to=ids,
+        fragment_open=(sides > 0).astype(np.uint8),
+        cluster_start=start,
+        cluster=ids,
+        cluster_by_size=settled.by_size,
+        cluster_to=settled.to,
+        **settled.kept,
+    )
+
+
+def _up(pieces: Fragments, sides: U8, settled: Settled) -> Up:
+    out = sides > 0
+    ids = pieces.piece_ids[out]
+    return Up(
+        piece=ids,
+        piece_fragment=ids,
+        piece_sides=sides[out],
+        fragment=ids,
+        fragment_cluster=settled.to[out],
+        **settled.up,
+    )

@@ -1,0 +1,277 @@
+"""Which neuron each voxel belongs to: the nearest centre line, distance over calibre, in space warped by smooth noise.
+
+1. A brick is 16³ warp cells at a lattice anchored at absolute 0; the warp is exact at cell corners, linear between them.
+2. Segments near the brick are pruned for blocks of 8³, 4³ and 2³ cells, then for each cell. A segment stays while it may
+   be nearest, or within RIM of a border, anywhere in a ball round the warped corners.
+3. Each voxel of the wanted box takes the nearest segment and the nearest one of another neuron. Their scores' difference
+   over its slope is the distance to the membrane. All of it depends on the voxel and its brick only: a box can be cut
+   anywhere.
+
+Distances are in units of 10 nm. A neuron's region is connected but for places thinner than a voxel.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from emseg.tasks.arrays.neurites import ALONG, CALIBRE, F64, INVERSE, MITO, START, U64
+from emseg.tasks.arrays.noise import keyed, smooth
+
+CELLS, LEVELS = 16, 5
+RIM = 7.0
+_STREAM_WARP = 21
+_WIDE_NM10, _WIDE_BY, _FINE_NM10, _FINE_BY = 80.0, 16.0, 24.0, 4.0
+_FAR = 1e18
+MARGIN, MITO_DEPTH, CORE = 0, 1, 2
+
+I64 = npt.NDArray[np.int64]
+F32 = npt.NDArray[np.float32]
+
+
+@numba.njit(cache=True)
+def warped(seed: int, x: float, y: float, z: float, out: F64) -> None:
+    """Write the warped place of a place (10 nm) to `out`."""
+    out[0], out[1], out[2] = x, y, z
+    for axis in range(3):
+        wide, fine = keyed(seed, _STREAM_WARP + axis), keyed(seed, _STREAM_WARP + 3 + axis)
+        out[axis] += _WIDE_BY * smooth(wide, x / _WIDE_NM10, y / _WIDE_NM10, z / _WIDE_NM10)
+        out[axis] += _FINE_BY * smooth(fine, x / _FINE_NM10, y / _FINE_NM10, z / _FINE_NM10)
+
+
+@numba.njit(cache=True)
+def warp_corners(seed: int, brick: tuple[int, int, int], cell_vx: tuple[int, int, int], voxel: F64) -> F64:
+    """Warped corners of a brick's cells, float64 [z, y, x, 3]; `voxel` is the voxel's size in 10 nm."""
+    out = np.empty((CELLS + 1, CELLS + 1, CELLS + 1, 3))
+    for k in range(CELLS + 1):
+        for j in range(CELLS + 1):
+            for i in range(CELLS + 1):
+                x = (brick[0] * CELLS + i) * cell_vx[0] * voxel[0]
+                y = (brick[1] * CELLS + j) * cell_vx[1] * voxel[1]
+                z = (brick[2] * CELLS + k) * cell_vx[2] * voxel[2]
+                warped(seed, x, y, z, out[k, j, i])
+    return out
+
+
+@numba.njit(cache=True)
+def _hull(corners: F64, i: int, j: int, k: int, cells: int, centre: F64) -> float:
+    """Centre (written) and radius of a ball round the warped corners of `cells`³ cells from i, j, k."""
+    for axis in range(3):
+        low = corners[k, j, i, axis] + corners[k + cells, j + cells, i + cells, axis]
+        centre[axis] = 0.5 * low
+    radius = 0.0
+    for c in range(k, k + cells + 1):
+        for b in range(j, j + cells + 1):
+            for a in range(i, i + cells + 1):
+                dx, dy, dz = (
+                    corners[c, b, a, 0] - centre[0],
+                    corners[c, b, a, 1] - centre[1],
+                    corners[c, b, a, 2] - centre[2],
+                )
+                radius = max(radius, dx * dx + dy * dy + dz * dz)
+    return math.sqrt(radius)
+
+
+@numba.njit(cache=True)
+def _distance(rows: F64, n: int, x: float, y: float, z: float) -> float:
+    dx, dy, dz = x - rows[n, START], y - rows[n, START + 1], z - rows[n, START + 2]
+    t = (dx * rows[n, ALONG] + dy * rows[n, ALONG + 1] + dz * rows[n, ALONG + 2]) * rows[n, INVERSE]
+    t = min(1.0, max(0.0, t))
+    dx, dy, dz = dx - t * rows[n, ALONG], dy - t * rows[n, ALONG + 1], dz - t * rows[n, ALONG + 2]
+    return math.sqrt(dx * dx + dy * dy + dz * dz)
+
+
+@numba.njit(cache=True)
+def _pruned(
+    rows: F64, among: I64, count: int, centre: F64, radius: float, rim: float, kept: I64, distances: F64
+) -> int:
+    """Write to `kept` the segments that matter within a ball, to `distances` those from its centre; returns how many."""
+    nearest = _FAR
+    for m in range(count):
+        n = among[m]
+        distances[m] = _distance(rows, n, centre[0], centre[1], centre[2])
+        nearest = min(nearest, (distances[m] + radius) / min(rows[n, CALIBRE], rows[n, CALIBRE + 1]))
+    thinnest = 4.0
+    for m in range(count):
+        n = among[m]
+        if (distances[m] - radius) <= nearest * max(rows[n, CALIBRE], rows[n, CALIBRE + 1]):
+            thinnest = min(thinnest, min(rows[n, CALIBRE], rows[n, CALIBRE + 1]))
+    reach, more = nearest + rim / thinnest, 0
+    for m in range(count):
+        n = among[m]
+        if distances[m] - radius - rim <= reach * max(rows[n, CALIBRE], rows[n, CALIBRE + 1]):
+            kept[more], distances[more] = n, distances[m]
+            more += 1
+    return more
+
+
+@numba.njit(cache=True)
+def _mito_depth(near: F64, owners: U64, count: int, owner: np.uint64, at: F64) -> float:
+    """How deep inside a mitochondrion of its neuron a place lies (negative: outside)."""
+    deepest = -RIM
+    for n in range(count):
+        radius = near[n, MITO + 2]
+        if radius > 0.0 and owners[n] == owner:
+            dx, dy, dz = at[0] - near[n, 0], at[1] - near[n, 1], at[2] - near[n, 2]
+            t = (dx * near[n, 3] + dy * near[n, 4] + dz * near[n, 5]) * near[n, INVERSE]
+            t = min(near[n, MITO + 1], max(near[n, MITO], t))
+            dx, dy, dz = dx - t * near[n, 3], dy - t * near[n, 4], dz - t * near[n, 5]
+            deepest = max(deepest, radius - math.sqrt(dx * dx + dy * dy + dz * dz))
+    return deepest
+
+
+@numba.njit(cache=True)
+def _voxel(
+    near: F64, owners: U64, distances: F64, count: int, at: F64, centre: F64, found: F64
+) -> np.uint64:
+    """Owner of a place; writes margin and distance to its centre line to `found`.
+
+    A segment that is too far from the cell's centre to beat the second one is passed over (triangle inequality).
+    """
+    x, y, z = at[0], at[1], at[2]
+    off = math.sqrt((x - centre[0]) ** 2 + (y - centre[1]) ** 2 + (z - centre[2]) ** 2)
+    first, second = owners[0], owners[0]
+    best, other, bound = _FAR, _FAR, _FAR
+    x1 = y1 = z1 = x2 = y2 = z2 = 0.0
+    q1 = q2 = 1.0
+    for n in range(count):
+        if distances[n] - off > bound * max(near[n, CALIBRE], near[n, CALIBRE + 1]):
+            continue
+        dx, dy, dz = x - near[n, 0], y - near[n, 1], z - near[n, 2]
+        t = min(1.0, max(0.0, (dx * near[n, 3] + dy * near[n, 4] + dz * near[n, 5]) * near[n, INVERSE]))
+        dx, dy, dz = dx - t * near[n, 3], dy - t * near[n, 4], dz - t * near[n, 5]
+        r = near[n, CALIBRE] + t * (near[n, CALIBRE + 1] - near[n, CALIBRE])
+        d, q = dx * dx + dy * dy + dz * dz, r * r
+        if d < best * q:
+            if first != owners[n]:
+                second, other, x2, y2, z2, q2 = first, best, x1, y1, z1, q1
+                bound = math.sqrt(other)
+            first, best, x1, y1, z1, q1 = owners[n], d / q, dx, dy, dz, q
+        elif owners[n] != first and d < other * q:
+            second, other, x2, y2, z2, q2 = owners[n], d / q, dx, dy, dz, q
+            bound = math.sqrt(other)
+    found[CORE] = math.sqrt(best * q1)
+    found[MARGIN] = RIM
+    if second != first and other < _FAR:
+        s1, s2 = math.sqrt(best), math.sqrt(other)
+        along = (x1 * x2 + y1 * y2 + z1 * z2) / (max(s1 * s2, 1e-9) * q1 * q2)
+        slope = math.sqrt(max(1.0 / q1 + 1.0 / q2 - 2.0 * along, 1e-6))
+        found[MARGIN] = min(RIM, (s2 - s1) / slope)
+    return first
+
+
+@numba.njit(cache=True)
+def _place(corners: F64, i: int, j: int, k: int, fx: float, fy: float, fz: float, out: F64) -> None:
+    """Warped place at fractions fx, fy, fz of cell i, j, k."""
+    for axis in range(3):
+        a = corners[k, j, i, axis] * (1.0 - fx) + corners[k, j, i + 1, axis] * fx
+        b = corners[k, j + 1, i, axis] * (1.0 - fx) + corners[k, j + 1, i + 1, axis] * fx
+        c = corners[k + 1, j, i, axis] * (1.0 - fx) + corners[k + 1, j, i + 1, axis] * fx
+        d = corners[k + 1, j + 1, i, axis] * (1.0 - fx) + corners[k + 1, j + 1, i + 1, axis] * fx
+        out[axis] = (a * (1.0 - fy) + b * fy) * (1.0 - fz) + (c * (1.0 - fy) + d * fy) * fz
+
+
+@numba.njit(cache=True)
+def _cell(
+    near: F64,
+    owners: U64,
+    distances: F64,
+    count: int,
+    centre: F64,
+    corners: F64,
+    cell: tuple[int, int, int],
+    cell_vx: tuple[int, int, int],
+    window: I64,
+    labels_ZYX: U64,
+    planes_CZYX: F32,
+) -> None:
+    """Classify the voxels of one cell that lie in the window (low x, y, z, high x, y, z, within the brick)."""
+    at, found = np.empty(3), np.empty(3)
+    i, j, k = cell
+    for z in range(max(k * cell_vx[2], window[2]), min((k + 1) * cell_vx[2], window[5])):
+        for y in range(max(j * cell_vx[1], window[1]), min((j + 1) * cell_vx[1], window[4])):
+            for x in range(max(i * cell_vx[0], window[0]), min((i + 1) * cell_vx[0], window[3])):
+                fx, fy = (x + 0.5) / cell_vx[0] - i, (y + 0.5) / cell_vx[1] - j
+                _place(corners, i, j, k, fx, fy, (z + 0.5) / cell_vx[2] - k, at)
+                owner = _voxel(near, owners, distances, count, at, centre, found)
+                a, b, c = z - window[2], y - window[1], x - window[0]
+                labels_ZYX[a, b, c] = owner
+                planes_CZYX[MARGIN, a, b, c] = found[MARGIN]
+                if len(planes_CZYX) > 1:
+                    planes_CZYX[MITO_DEPTH, a, b, c] = _mito_depth(near, owners, count, owner, at)
+                    planes_CZYX[CORE, a, b, c] = found[CORE]
+
+
+@numba.njit(cache=True)
+def _nearest_first(rows: F64, kept: I64, distances: F64, count: int) -> None:
+    """Sort the kept segments by distance over calibre (few: by insertion)."""
+    for m in range(1, count):
+        n, distance = kept[m], distances[m]
+        score, at = distance / rows[n, CALIBRE], m
+        while at > 0 and distances[at - 1] / rows[kept[at - 1], CALIBRE] > score:
+            kept[at], distances[at] = kept[at - 1], distances[at - 1]
+            at -= 1
+        kept[at], distances[at] = n, distance
+
+
+@numba.njit(cache=True)
+def _unfolded(index: int) -> int:
+    """Every third bit of a Morton index, put together."""
+    out = 0
+    for bit in range(4):
+        out |= ((index >> (3 * bit)) & 1) << bit
+    return out
+
+
+@numba.njit(cache=True)
+def _meets(cell: tuple[int, int, int], cells: int, cell_vx: tuple[int, int, int], window: I64) -> bool:
+    for axis in range(3):
+        low, high = cell[axis] * cell_vx[axis], (cell[axis] + cells) * cell_vx[axis]
+        if high <= window[axis] or low >= window[3 + axis]:
+            return False
+    return True
+
+
+@numba.njit(cache=True)
+def classify(
+    rows: F64,
+    ids: U64,
+    corners: F64,
+    cell_vx: tuple[int, int, int],
+    window: I64,
+    rim: float,
+    labels_ZYX: U64,
+    planes_CZYX: F32,
+) -> None:
+    """Fill labels (uint64) and planes (float32 [3]: margin, mitochondrion depth, distance to the centre line).
+
+    Walks the brick's cells in Morton order and keeps one pruned list for each of the sizes 16, 8, 4, 2 and 1 cells.
+    With one plane only the margin is found, and up to `rim` only, which is faster.
+    """
+    lists, counts = np.empty((LEVELS + 1, len(rows)), np.int64), np.zeros(LEVELS + 1, np.int64)
+    near, owners = np.empty_like(rows), np.empty_like(ids)
+    distances, centre = np.empty(len(rows)), np.empty(3)
+    lists[0], counts[0] = np.arange(len(rows)), len(rows)
+    index = 0
+    while index < CELLS**3:
+        cell = (_unfolded(index), _unfolded(index >> 1), _unfolded(index >> 2))
+        inside, cells = True, CELLS
+        for level in range(1, LEVELS + 1):
+            cells = CELLS >> (level - 1)
+            if index % cells**3 == 0:
+                inside = _meets(cell, cells, cell_vx, window)
+                if not inside:
+                    break
+                radius = _hull(corners, cell[0], cell[1], cell[2], cells, centre)
+                among, count = lists[level - 1], counts[level - 1]
+                counts[level] = _pruned(rows, among, count, centre, radius, rim, lists[level], distances)
+        index += cells**3 if not inside else 1
+        if inside:
+            few = counts[LEVELS]
+            _nearest_first(rows, lists[LEVELS], distances, few)
+            for m in range(few):
+                near[m], owners[m] = rows[lists[LEVELS, m]], ids[lists[LEVELS, m]]
+            _cell(near, owners, distances, few, centre, corners, cell, cell_vx, window, labels_ZYX, planes_CZYX)

@@ -1,0 +1,88 @@
+"""One step of a leaf or node on cluster numbers: S, then A, then what goes up and what is settled.
+
+Clusters are numbered 0..n-1 in ascending order of their handles, so the least number of a set has its least handle.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from emseg.tasks.arrays.agglomeration import Agglomerated, MeanRows, agglomeration
+from emseg.tasks.arrays.columns import U64, Bool
+from emseg.tasks.arrays.parts import FIRST_EDGE, FIRST_MAX
+from emseg.tasks.arrays.rules import Rules
+from emseg.tasks.arrays.size_rule import Joined, MaxRows, PartColumns, size_rule
+
+
+class Clusters(NamedTuple):
+    """State before S: handles uint64[n] ascending; waiting bool[n]; parts; rows of S and of A."""
+
+    handle: U64
+    waiting: Bool
+    parts: PartColumns
+    s_rows: MaxRows
+    a_rows: MeanRows
+
+
+class Settled(NamedTuple):
+    """State after A, in handles: by_size and to, uint64[n], of every cluster; columns named as in Up and Forest."""
+
+    by_size: U64
+    to: U64
+    up: dict[str, np.ndarray]
+    kept: dict[str, np.ndarray]
+
+
+def settle(clusters: Clusters, rules: Rules) -> Settled:
+    """Apply S and A; rows of S are taken only where they pass t_low."""
+    handle, s = clusters.handle, clusters.s_rows
+    passing = s.max >= rules.w_low
+    joined = size_rule(clusters.waiting, clusters.parts, MaxRows(*(c[passing] for c in s)), rules.min_size_vx)
+    undecided = joined.waiting.copy()
+    undecided[joined.undecided.u] = undecided[joined.undecided.v] = True
+    a = clusters.a_rows
+    renamed = a._replace(u=joined.root[a.u], v=joined.root[a.v])
+    means = agglomeration(undecided, joined.voxels, renamed, rules.w_mean)
+    to = means.root[joined.root]
+    called = to == np.arange(len(to))
+    final = np.flatnonzero(called & ~means.frozen)
+    kept = {"settled": handle[final], "settled_voxels": means.voxels[final], **_merge_columns(handle, means)}
+    return Settled(handle[joined.root], handle[to], _up_columns(handle, joined, means, undecided), kept)
+
+
+def _up_columns(handle: U64, joined: Joined, means: Agglomerated, undecided: Bool) -> dict[str, np.ndarray]:
+    """Rows and part lists that go up; a cluster that A froze after S settled it carries one first part."""
+    whole = np.flatnonzero(means.frozen & ~undecided)
+    p, s, a = joined.parts, joined.undecided, means.rows
+    cluster = np.concatenate([p.cluster, whole])
+    order = np.argsort(cluster, kind="stable")
+    s_order, a_order = np.lexsort((s.v, s.u)), np.lexsort((a.v, a.u))
+    return {
+        "part_cluster": handle[cluster[order]],
+        "part_max": np.concatenate([p.max, np.full(len(whole), FIRST_MAX, np.uint16)])[order],
+        "part_edge": np.concatenate([p.edge, np.full(len(whole), FIRST_EDGE, np.uint64)])[order],
+        "part_voxels": np.concatenate([p.voxels, means.voxels[whole]])[order],
+        "s_u": handle[s.u[s_order]],
+        "s_v": handle[s.v[s_order]],
+        "s_max": s.max[s_order],
+        "s_edge": s.edge[s_order],
+        "a_u": handle[a.u[a_order]],
+        "a_v": handle[a.v[a_order]],
+        "a_sum": a.sum[a_order],
+        "a_count": a.count[a_order],
+        "a_edge": a.edge[a_order],
+    }
+
+
+def _merge_columns(handle: U64, means: Agglomerated) -> dict[str, np.ndarray]:
+    m = means.merges
+    return {
+        "merge_u": handle[m.u],
+        "merge_v": handle[m.v],
+        "merge_sum": m.sum,
+        "merge_count": m.count,
+        "merge_voxels_u": m.voxels_u,
+        "merge_voxels_v": m.voxels_v,
+    }

@@ -1,0 +1,114 @@
+"""The whole merge tree in memory, over any cuts: what the tasks do with objects, done with arrays.
+
+Used where a volume fits into memory, and by the laws: one cut-free sweep is the single pass.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from emseg.tasks.arrays.columns import U16, U64, Bool
+from emseg.tasks.arrays.faces import FacePair
+from emseg.tasks.arrays.forest import Down, Forest, Up
+from emseg.tasks.arrays.leaf import LeafResult, leaf
+from emseg.tasks.arrays.node import node
+from emseg.tasks.arrays.relabel import apply_table, lookup_tables
+from emseg.tasks.arrays.resolve import resolve
+from emseg.tasks.arrays.rules import Rules
+from emseg.tasks.arrays.sides import excluded_box, weights_box
+from emseg.tasks.volume.bbox import BBox, Vec, vec
+
+Cuts = Sequence[Sequence[int]]  # along x, y, z: where cores begin and end, absolute, first to last
+Tree = list[dict[Vec, Forest]]  # level 0: leaves
+
+
+@dataclass(frozen=True)
+class Swept:
+    """fragments_ZYX, segments_ZYX: uint64 over the box of the cuts. tree: all forests. up: exports of the top."""
+
+    fragments_ZYX: U64
+    segments_ZYX: U64
+    tree: Tree
+    up: Up
+
+
+def sweep(weights_CZYX: U16, bbox: BBox, cuts: Cuts, rules: Rules, excluded_ZYX: Bool | None = None) -> Swept:
+    """Fragments and segments of `bbox` over the grid that `cuts` make.
+
+    weights_CZYX: uint16 [3, z, y, x] over bbox; excluded_ZYX: bool [z, y, x] over bbox.
+    """
+    leaves = dict(_leaves(weights_CZYX, bbox, cuts, rules, excluded_ZYX))
+    tree: Tree = [{index: result.forest for index, result in leaves.items()}]
+    ups = {index: result.up for index, result in leaves.items()}
+    while len(ups) > 1 or len(tree) == 1:
+        ups, forests = _level(ups, leaves, cuts, rules, len(tree))
+        tree.append(forests)
+    fragments_ZYX, segments_ZYX = np.zeros((2, *bbox.shape_ZYX), np.uint64)
+    for index, down in _downs(tree, rules.dust_vx).items():
+        at = _core(cuts, index).slices_ZYX(bbox.min)
+        by_fragment, by_segment = lookup_tables(down)
+        fragments_ZYX[at] = apply_table(leaves[index].labels_ZYX, by_fragment)
+        segments_ZYX[at] = apply_table(leaves[index].labels_ZYX, by_segment)
+    return Swept(fragments_ZYX, segments_ZYX, tree, next(iter(ups.values())))
+
+
+def _core(cuts: Cuts, index: Vec) -> BBox:
+    return BBox.of(
+        [c[i] for c, i in zip(cuts, index, strict=True)], [c[i + 1] for c, i in zip(cuts, index, strict=True)]
+    )
+
+
+def _leaves(
+    weights_CZYX: U16, bbox: BBox, cuts: Cuts, rules: Rules, excluded_ZYX: Bool | None
+) -> Iterator[tuple[Vec, LeafResult]]:
+    for place in itertools.product(*(range(len(c) - 1) for c in cuts)):
+        index = vec(place)
+        core = _core(cuts, index)
+        weights = weights_CZYX[(slice(None), *weights_box(core, bbox).slices_ZYX(bbox.min))]
+        excluded = None if excluded_ZYX is None else excluded_ZYX[excluded_box(core, bbox).slices_ZYX(bbox.min)]
+        yield index, leaf(weights, core, bbox, rules, excluded)
+
+
+def _level(
+    ups: dict[Vec, Up], leaves: dict[Vec, LeafResult], cuts: Cuts, rules: Rules, level: int
+) -> tuple[dict[Vec, Up], dict[Vec, Forest]]:
+    """One level of the tree, nodes of 2 x 2 x 2 children."""
+    families: dict[Vec, list[Vec]] = {}
+    for index in ups:
+        families.setdefault(vec([i // 2 for i in index]), []).append(index)
+    above, forests = {}, {}
+    for parent, children in families.items():
+        result = node([(c, ups[c]) for c in children], _pairs(leaves, cuts, parent, level), rules)
+        above[parent], forests[parent] = result.up, result.forest
+    return above, forests
+
+
+def _pairs(leaves: dict[Vec, LeafResult], cuts: Cuts, parent: Vec, level: int) -> Iterator[FacePair]:
+    """Leaf faces that meet inside a node but not inside one of its children."""
+    for index, upper in leaves.items():
+        if vec([i >> level for i in index]) != parent:
+            continue
+        for axis in range(3):
+            half = 1 << (level - 1)
+            if index[axis] % (2 * half) != half:
+                continue
+            below = vec([i - (a == axis) for a, i in enumerate(index)])
+            name = "xyz"[axis]
+            origin = _core(cuts, index).min
+            yield FacePair(leaves[below].faces[name + "+"], upper.faces[name + "-"], axis, origin)
+
+
+def _downs(tree: Tree, dust_vx: int) -> dict[Vec, Down]:
+    """Final ids of every leaf's handles, from the root down."""
+    downs = {index: Down.empty() for index in tree[-1]}
+    for level in range(len(tree) - 1, 0, -1):
+        below: dict[Vec, Down] = {}
+        for index, forest in tree[level].items():
+            children = [c for c in tree[level - 1] if vec([i // 2 for i in c]) == index]
+            below.update(zip(children, resolve(downs[index], forest, dust_vx), strict=True))
+        downs = below
+    return {index: resolve(downs[index], forest, dust_vx)[0] for index, forest in tree[0].items()}

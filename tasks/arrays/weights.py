@@ -1,0 +1,66 @@
+"""Weights: affinities as uint16, 65535 for probability 1. Everything downstream compares integers only."""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+
+from emseg.tasks.arrays.columns import U8, U16
+from emseg.tasks.volume.errors import ConfigError, LayerError
+
+TOP = 65535
+LINEAR_UINT8: U16 = np.arange(256, dtype=np.uint16) * np.uint16(257)
+
+
+def weight_threshold(probability: str | float | Decimal) -> int:
+    """Least weight that passes a threshold: W(T) = ceil(65535 * T), T read as an exact decimal.
+
+    Raises:
+        ConfigError: no number in [0, 1].
+    """
+    try:
+        exact = Fraction(Decimal(str(probability)))
+    except (InvalidOperation, ValueError, OverflowError):
+        raise ConfigError(f"threshold {probability!r} is no decimal number in [0, 1]") from None
+    if not 0 <= exact <= 1:
+        raise ConfigError(f"threshold {probability!r}: a probability in [0, 1] is needed")
+    return -(-TOP * exact.numerator // exact.denominator)
+
+
+def weights_from_codes(codes: U8 | U16, table: U16 | None = None) -> U16:
+    """uint16 weights of stored codes, same shape: uint8 through `table` (256 weights), uint16 as they are.
+
+    Raises:
+        LayerError: another dtype, or a table that is not 256 weights that never fall.
+    """
+    if codes.dtype == np.uint16 and table is None:
+        return codes.astype(np.uint16, copy=False)
+    table = LINEAR_UINT8 if table is None else table
+    if codes.dtype != np.uint8:
+        raise LayerError(f"affinity codes are {codes.dtype}; uint8 with a table, or uint16 without one, are read")
+    if table.dtype != np.uint16 or table.shape != (256,) or (np.diff(table.astype(np.int64)) < 0).any():
+        raise LayerError("affinity table: 256 uint16 weights that never fall are needed")
+    weights: U16 = table[codes]
+    return weights
+
+
+def weights_from_probabilities(probabilities: npt.NDArray[np.floating]) -> U16:
+    """uint16 weights floor(65535 * x + 0.5) of probabilities x, same shape, computed in float64.
+
+    Raises:
+        LayerError: NaN or a value outside [0, 1], with its index.
+    """
+    if not np.issubdtype(probabilities.dtype, np.floating):
+        raise LayerError(f"affinities are {probabilities.dtype}; floating point probabilities are read here")
+    bad = ~((probabilities >= 0) & (probabilities <= 1))
+    if bad.any():
+        place = np.unravel_index(int(np.argmax(bad)), bad.shape)
+        at = ", ".join(str(int(i)) for i in place)
+        raise LayerError(
+            f"affinity at index [{at}] is {probabilities[place]}: every value must lie in "
+            "[0, 1]; clip or export it again"
+        )
+    return np.floor(TOP * probabilities.astype(np.float64) + 0.5).astype(np.uint16)

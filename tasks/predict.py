@@ -1,0 +1,100 @@
+"""Predict affinities of one chunk: network inference on the global patch lattice, stored as uint8 codes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+import torch
+
+from emseg.models.coding import encode
+from emseg.models.spec import ModelSpec
+from emseg.tasks.arrays.histogram import normalise
+from emseg.tasks.arrays.lattice import Lattice, infer
+from emseg.tasks.base import Task
+from emseg.tasks.context import Context
+from emseg.tasks.exclusion import Exclusion
+from emseg.tasks.volume.bbox import BBox, vec
+from emseg.tasks.volume.errors import ConfigError
+
+NEAREST = 3  # channels that join a voxel to its x−1, y−1, z−1 neighbour
+
+
+def model_key(digest: str) -> str:
+    """Where a run keeps a model."""
+    return f"models/{digest}.safetensors"
+
+
+def lattice_of(spec: ModelSpec) -> Lattice:
+    """The patch lattice of a model."""
+    return Lattice(vec(spec.patch_vx), vec(spec.stride_vx), vec(spec.halo_vx), vec(spec.phase_vx))
+
+
+@dataclass(frozen=True)
+class Predict(Task):
+    """Network inference over a core.
+
+    Attributes:
+        source: image layer.
+        out: affinity layer, uint8 codes [c, z, y, x].
+        model: sha256 of the model's file, which the run keeps.
+        batch, threads, precision, device: fixed by the plan, never by the machine: they decide the last bits.
+        levels: digest of the table of grey levels that normalises the source; '' for the model's constants alone.
+        exclusion: excluded voxels are stored as 0.
+    """
+
+    kind: ClassVar[str] = "predict"
+
+    source: str
+    out: str
+    model: str
+    batch: int = 2
+    threads: int = 1
+    precision: str = "fp32"
+    device: str = "cpu"
+    levels: str = ""
+    exclusion: Exclusion = field(default_factory=Exclusion)
+
+    def execute(self, context: Context) -> None:
+        """Read, infer, encode, write."""
+        if context.device.split(":")[0] != self.device:
+            raise ConfigError(
+                f"task {self.key} is planned for {self.device} but this worker has {context.device}; "
+                "start workers with the planned device, or plan with --mixed-devices"
+            )
+        out = context.layer(self.out)
+        excluded = self.exclusion.of(context, self.core)
+        if excluded is not None and excluded.all():
+            out.write(self.core, np.zeros((out.channels, *self.core.shape_ZYX), np.uint8))
+            return
+        torch.set_num_threads(self.threads)
+        codes_CZYX = self._codes(context)
+        if excluded is not None:
+            codes_CZYX[:, excluded] = 0
+        top = float((codes_CZYX[:NEAREST] == 255).mean())
+        context.record.figures["nearest_top_code_share"] = top
+        with context.record.phase("write"):
+            out.write(self.core, codes_CZYX)
+
+    def _codes(self, context: Context) -> np.ndarray:
+        spec, predictor = _predictor(context, self.model, self.precision, self.batch)
+        source = context.layer(self.source)
+        levels = _levels(context, self.levels) if self.levels else None
+
+        def read(box: BBox) -> np.ndarray:
+            with context.record.phase("read"):
+                raw = source.read_ZYX(box)
+                return scaled(spec, raw if levels is None else normalise(raw, levels, z_min=box.min[2]))
+
+        with context.record.phase("infer"):
+            logits_CZYX = infer(
+                self.core,
+                lattice_of(spec),
+                read,
+                source.bounds,
+                predictor.predict,
+                channels=len(spec.offsets),
+                batch=self.batch,
+            )
+        return encode(spec, logits_CZYX)

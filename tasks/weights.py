@@ -1,0 +1,75 @@
+"""Read affinities of any layer as uint16 weights on upper voxels: ours through their table, imported ones in place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from emseg.tasks.arrays.weights import weights_from_codes, weights_from_probabilities
+from emseg.tasks.context import Context
+from emseg.tasks.volume.bbox import BBox, Vec, vec
+from emseg.tasks.volume.errors import LayerError
+from emseg.tasks.volume.layer import Layer
+
+NEAREST_OFFSETS = ((-1, 0, 0), (0, -1, 0), (0, 0, -1))
+
+
+@dataclass(frozen=True)
+class AffinityForm:
+    """How a layer holds its nearest affinities.
+
+    Attributes:
+        layer: its name in the plan.
+        channels: channel of the x, the y and the z edge.
+        side: 'upper' if the value at v joins v to v−1, 'lower' if it joins v to v+1.
+    """
+
+    layer: str
+    channels: Vec = (0, 1, 2)
+    side: Literal["upper", "lower"] = "upper"
+
+    def read(self, context: Context, box: BBox) -> np.ndarray:
+        """uint16 [3, z, y, x]: weights of the x, y and z edges whose upper voxel lies in the box.
+
+        Raises:
+            LayerError: NaN, a value outside [0, 1], or a layer that says it holds something else.
+        """
+        layer = context.layer(self.layer)
+        _require_nearest(layer, self)
+        return np.stack([self._channel(layer, axis, box) for axis in range(3)]) if self.side == "lower" else (
+            weights_of(layer, layer.read(box)[list(self.channels)])
+        )
+
+    def _channel(self, layer: Layer, axis: int, box: BBox) -> np.ndarray:
+        shift = vec([-(a == axis) for a in range(3)])
+        stored = box.shifted(shift)
+        inside = stored.clipped(layer.bounds)
+        out = np.zeros(box.shape_ZYX, np.uint16)
+        if not inside.empty:
+            channel = self.channels[axis]
+            out[inside.slices_ZYX(stored.min)] = weights_of(layer, layer.read(inside)[channel : channel + 1])[0]
+        return out
+
+
+def weights_of(layer: Layer, values_CZYX: np.ndarray) -> np.ndarray:
+    """uint16 weights of stored values, by the layer's dtype and table."""
+    try:
+        if values_CZYX.dtype == np.float32:
+            return weights_from_probabilities(values_CZYX)
+        table = layer.emseg.get("table")
+        return weights_from_codes(values_CZYX, None if table is None else np.asarray(table, np.uint16))
+    except LayerError as error:
+        raise LayerError(f"{layer.where}: {error}") from None
+
+
+def _require_nearest(layer: Layer, form: AffinityForm) -> None:
+    if max(form.channels) >= layer.channels:
+        raise LayerError(f"{layer.where}: has {layer.channels} channels; x, y, z affinities are needed")
+    offsets = layer.emseg.get("offsets")
+    if offsets is None:
+        return
+    found = tuple(tuple(offsets[c]) for c in form.channels)
+    if found != NEAREST_OFFSETS or form.side != "upper":
+        raise LayerError(f"{layer.where}: says its channels {form.channels} join along {found}, not {NEAREST_OFFSETS}")
