@@ -75,8 +75,8 @@ def test_a_position_is_kept() -> None:
 def test_sources_are_served_by_name_or_read_where_they_are() -> None:
     """With a prefix the layers come from that server, without one from their own URLs."""
     served = plain(viewer_state(FOUR, prefix="http://127.0.0.1:9/data/t"))["layers"][0]["source"]
-    assert served == "precomputed://http://127.0.0.1:9/data/t/image"
-    assert plain(viewer_state(FOUR))["layers"][0]["source"] == "precomputed://s3://b/image"
+    assert served == [{"url": "precomputed://http://127.0.0.1:9/data/t/image"}]
+    assert plain(viewer_state(FOUR))["layers"][0]["source"] == [{"url": "precomputed://s3://b/image"}]
 
 
 def test_compare_gives_each_layer_a_panel_over_the_image() -> None:

@@ -1,0 +1,121 @@
+"""The only reader and writer of weights: safetensors, with the ModelSpec as JSON in the header. Never pickle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib.metadata import entry_points
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from emseg.models import affinity_unet
+from emseg.models.spec import ModelSpec
+
+HEADER_BYTES = 1 << 20
+SPEC_KEY = "emseg"
+GROUP = "emseg.models"  # entry points: architecture kind -> factory(architecture, in_channels, out_channels)
+Factory = Callable[[Mapping[str, Any], int, int], nn.Module]
+OWN: Mapping[str, Factory] = {"affinity_unet": affinity_unet.build}
+
+
+def shipped() -> list[str]:
+    """Names of the models that come with emseg."""
+    return sorted(p.name.removesuffix(".safetensors") for p in _weights() if p.name.endswith(".safetensors"))
+
+
+def resolve(name: str) -> Path:
+    """File of a shipped model's name, or of a path.
+
+    Raises:
+        ValueError: neither.
+    """
+    for entry in _weights():
+        if entry.name == f"{name}.safetensors":
+            return Path(str(entry))
+    path = Path(name)
+    if path.is_file():
+        return path
+    raise ValueError(f"there is no model {name!r}: give a path, or one of {', '.join(shipped())}")
+
+
+def _weights() -> list[Any]:
+    return list(files("emseg.models.weights").iterdir())
+
+
+def save(path: Path, spec: ModelSpec, net: nn.Module) -> None:
+    """Write weights and spec."""
+    state = {name: tensor.contiguous() for name, tensor in net.state_dict().items()}
+    save_file(state, path, metadata={SPEC_KEY: spec.to_json()})
+
+
+def read_spec(path: Path) -> ModelSpec:
+    """The spec of a model file.
+
+    Raises:
+        ValueError: not a model file, or a corrupt one.
+    """
+    return ModelSpec.from_json(_header(path))
+
+
+def load(path: Path) -> tuple[ModelSpec, nn.Module]:
+    """Spec and network, in eval mode.
+
+    Raises:
+        ValueError: a corrupt file, an unknown architecture, or tensors that it does not have.
+    """
+    spec = read_spec(path)
+    net = build(spec)
+    wanted = net.state_dict()
+    with safe_open(path, framework="pt") as file:
+        found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no mapping
+    if unlike := sorted(set(wanted) ^ set(found)):
+        raise ValueError(f"{path}: tensors {unlike[:3]} do not fit architecture {spec.architecture['kind']!r}")
+    for name, tensor in found.items():
+        if tensor.shape != wanted[name].shape:
+            raise ValueError(f"{path}: {name} has shape {list(tensor.shape)}, expected {list(wanted[name].shape)}")
+    net.load_state_dict({n: t.to(wanted[n].dtype) for n, t in found.items()})
+    return spec, net.eval()
+
+
+def build(spec: ModelSpec) -> nn.Module:
+    """Network of a spec with fresh weights; a lab's own kind comes from the entry point group `emseg.models`."""
+    kind = spec.architecture.get("kind")
+    factory: Factory | None = OWN.get(str(kind))
+    if factory is None:
+        factory = next((e.load() for e in entry_points(group=GROUP) if e.name == kind), None)
+    if factory is None:
+        raise ValueError(f"architecture {kind!r} is unknown: install the package that offers it in {GROUP!r}")
+    return factory(spec.architecture, spec.in_channels, len(spec.offsets))
+
+
+def _header(path: Path) -> str:
+    with open(path, "rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+    if size > HEADER_BYTES:
+        raise ValueError(f"{path}: is no model file (its header would be {size} bytes)")
+    try:
+        with safe_open(path, framework="pt") as opened:
+            metadata = opened.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path}: is corrupt or no safetensors file ({error}); fetch it again") from None
+    if SPEC_KEY not in metadata:
+        raise ValueError(f"{path}: has no spec; it was not written by emseg")
+    return str(metadata[SPEC_KEY])
+
+
+def parameters(net: nn.Module) -> int:
+    """Number of trained values."""
+    return sum(p.numel() for p in net.parameters())
+
+
+def deterministic() -> None:
+    """Ask torch for kernels that give the same bits every time."""
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False

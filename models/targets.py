@@ -1,0 +1,57 @@
+"""Training targets from labels: affinities at any offsets, borders widened in 3-D, and where they may be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+Offset = tuple[int, int, int]
+
+
+def eroded(labels_ZYX: np.ndarray) -> np.ndarray:
+    """Labels with every voxel that touches another label across a face set to 0: borders become 2 voxels wide in 3-D.
+
+    Args:
+        labels_ZYX: integer [z, y, x].
+    """
+    border = np.zeros(labels_ZYX.shape, bool)
+    for axis in range(3):
+        differs = np.diff(labels_ZYX, axis=axis) != 0
+        low = [slice(None)] * 3
+        high = [slice(None)] * 3
+        low[axis], high[axis] = slice(None, -1), slice(1, None)
+        border[tuple(low)] |= differs
+        border[tuple(high)] |= differs
+    return np.where(border, 0, labels_ZYX)
+
+
+def affinities(
+    labels_ZYX: np.ndarray, offsets: Sequence[Offset], known_ZYX: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Affinity targets and mask.
+
+    Args:
+        labels_ZYX: integer [z, y, x]; 0 joins nothing.
+        offsets: x, y, z; channel c joins v to v + offsets[c].
+        known_ZYX: bool [z, y, x]; an edge with an end that is not known, or outside the crop, is masked out.
+
+    Returns:
+        float32 [c, z, y, x] targets 0 or 1, and bool [c, z, y, x] mask.
+    """
+    shape = (len(offsets), *labels_ZYX.shape)
+    target, mask = np.zeros(shape, np.float32), np.zeros(shape, bool)
+    for channel, offset in enumerate(offsets):
+        here, there = _ends(offset, labels_ZYX.shape)
+        target[channel][here] = (labels_ZYX[here] == labels_ZYX[there]) & (labels_ZYX[here] != 0)
+        mask[channel][here] = known_ZYX[here] & known_ZYX[there]
+    return target, mask
+
+
+def _ends(offset: Offset, shape: Sequence[int]) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """Slices [z, y, x] of the voxels whose other end is inside, and of those ends."""
+    here, there = [], []
+    for step, n in zip(reversed(offset), shape, strict=True):
+        here.append(slice(max(0, -step), n - max(0, step)))
+        there.append(slice(max(0, step), n + min(0, step)))
+    return tuple(here), tuple(there)
