@@ -9,9 +9,9 @@ import neuroglancer
 from emseg.pipeline.viewer_layers import ViewLayer
 from emseg.tasks.volume.errors import ConfigError
 
-PANEL_PX = 480  # a panel's side in the window we fit to
+PANEL_PX = 420  # a panel's side in the window we fit to
 PANELS = ("4panel", "4panel-alt", "xy", "xz", "yz", "xy-3d", "xz-3d", "yz-3d", "3d")
-COMPARE = "compare"  # one xy panel a layer, side by side, over the image
+COMPARE = "compare"  # one xy panel a layer, side by side
 
 IMAGE_SHADER = """#uicontrol invlerp normalized
 void main() {
@@ -104,10 +104,16 @@ def _select(state: neuroglancer.ViewerState, layers: Sequence[ViewLayer], segmen
 
 
 def _compared(layers: Sequence[ViewLayer]) -> neuroglancer.StackLayout:
-    """One xy panel for each layer; segmentations lie over the first image."""
+    """One xy panel for each layer, in two rows from four on; segmentations lie over the first image."""
     ground = next((layer.name for layer in layers if layer.kind == "image"), None)
-    rows = [
-        [ground, layer.name] if ground is not None and layer.kind == "segmentation" else [layer.name]
+    panels = [
+        neuroglancer.LayerGroupViewer(
+            layers=[ground, layer.name] if ground is not None and layer.kind == "segmentation" else [layer.name],
+            layout="xy",
+        )
         for layer in layers
     ]
-    return neuroglancer.row_layout([neuroglancer.LayerGroupViewer(layers=names, layout="xy") for names in rows])
+    if len(panels) < 4:
+        return neuroglancer.row_layout(panels)
+    half = (len(panels) + 1) // 2
+    return neuroglancer.column_layout([neuroglancer.row_layout(row) for row in (panels[:half], panels[half:])])
