@@ -20,7 +20,7 @@ HEADER_BYTES = 1 << 20
 SPEC_KEY = "emseg"
 GROUP = "emseg.models"  # entry points: architecture kind -> factory(architecture, in_channels, out_channels)
 Factory = Callable[[Mapping[str, Any], int, int], nn.Module]
-OWN: Mapping[str, Factory] = {"affinity_unet": affinity_unet.build}
+OWN: Mapping[str, Factory] = {"residual_unet": affinity_unet.build}
 
 
 def shipped() -> list[str]:

@@ -106,7 +106,16 @@ def _specs(config: RunConfig, start: Start, bbox: BBox) -> dict[str, LayerSpec]:
     for name in ("fragments", "segmentation"):
         about = {"training": start.training} if start.training else {}
         specs[name] = LayerSpec(
-            "segmentation", "uint64", 1, bbox, start.voxel_nm, storage, "compressed_segmentation", "gzip", factors, about
+            "segmentation",
+            "uint64",
+            1,
+            bbox,
+            start.voxel_nm,
+            storage,
+            "compressed_segmentation",
+            "gzip",
+            factors,
+            about,
         )
     return specs
 

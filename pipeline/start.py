@@ -150,7 +150,9 @@ def _add_levels(start: Start, normalise: Normalise) -> None:
         raw = json.loads(Path(normalise.levels).read_text())
         content = canonical_json({"kind": normalise.kind, "levels": raw})
     except (OSError, ValueError) as error:
-        raise ConfigError(f"normalise.levels {normalise.levels!r}: cannot be read ({error}); run `emseg stats`") from None
+        raise ConfigError(
+            f"normalise.levels {normalise.levels!r}: cannot be read ({error}); run `emseg stats`"
+        ) from None
     start.pins["levels"] = sha256(content)
     start.objects[levels_key(sha256(content))] = content
 

@@ -6,5 +6,20 @@ from collections.abc import Mapping
 
 from emseg.tasks.base import Task
 from emseg.tasks.downsample import Downsample
+from emseg.tasks.fragment import Fragment
+from emseg.tasks.merge import Merge
+from emseg.tasks.predict import Predict
+from emseg.tasks.relabel import Relabel
+from emseg.tasks.resolve import Resolve
 
-KINDS: Mapping[str, type[Task]] = {task.kind: task for task in (Downsample,)}
+KINDS: Mapping[str, type[Task]] = {
+    task.kind: task
+    for task in (
+        Downsample,
+        Fragment,
+        Merge,
+        Predict,
+        Relabel,
+        Resolve,
+    )
+}

@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
 from dataclasses import dataclass, field
-from typing import ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
+from emseg.models.checkpoint import load
 from emseg.models.coding import encode
+from emseg.models.predictor import Predictor, scaled
 from emseg.models.spec import ModelSpec
-from emseg.tasks.arrays.histogram import normalise
 from emseg.tasks.arrays.lattice import Lattice, infer
+from emseg.tasks.arrays.levels import stretched
 from emseg.tasks.base import Task
 from emseg.tasks.context import Context
 from emseg.tasks.exclusion import Exclusion
 from emseg.tasks.volume.bbox import BBox, vec
-from emseg.tasks.volume.errors import ConfigError
+from emseg.tasks.volume.errors import ConfigError, CorruptChunkError
+from emseg.tasks.volume.limits import SMALL_OBJECT_BYTES
+from emseg.tasks.volume.objects import sha256
 
 NEAREST = 3  # channels that join a voxel to its x−1, y−1, z−1 neighbour
+MODEL_BYTES = 4 << 30
 
 
 def model_key(digest: str) -> str:
     """Where a run keeps a model."""
     return f"models/{digest}.safetensors"
+
+
+def levels_key(digest: str) -> str:
+    """Where a run keeps grey levels."""
+    return f"levels/{digest}.json"
 
 
 def lattice_of(spec: ModelSpec) -> Lattice:
@@ -85,7 +98,7 @@ class Predict(Task):
         def read(box: BBox) -> np.ndarray:
             with context.record.phase("read"):
                 raw = source.read_ZYX(box)
-                return scaled(spec, raw if levels is None else normalise(raw, levels, z_min=box.min[2]))
+                return scaled(spec, raw if levels is None else stretched(raw, *_section_levels(levels, box)))
 
         with context.record.phase("infer"):
             logits_CZYX = infer(
@@ -98,3 +111,40 @@ class Predict(Task):
                 batch=self.batch,
             )
         return encode(spec, logits_CZYX)
+
+
+_predictors: dict[tuple[str, str, str, int], tuple[ModelSpec, Predictor]] = {}
+
+
+def _predictor(context: Context, digest: str, precision: str, batch: int) -> tuple[ModelSpec, Predictor]:
+    """Model and network, loaded once a process."""
+    at = (digest, context.device, precision, batch)
+    if at not in _predictors:
+        content = context.get_object(model_key(digest), MODEL_BYTES)
+        if sha256(content) != digest:
+            raise CorruptChunkError(f"{context.run.where(model_key(digest))} was altered; plan again to restore it")
+        with tempfile.NamedTemporaryFile(suffix=".safetensors") as file:
+            file.write(content)
+            file.flush()
+            spec, net = load(Path(file.name))
+        _predictors.clear()  # one model at a time in memory
+        _predictors[at] = spec, Predictor(net, context.device, precision, batch)
+    context.record.read(model_key(digest), digest)
+    return _predictors[at]
+
+
+def _levels(context: Context, digest: str) -> dict[str, Any]:
+    content = context.get_object(levels_key(digest), SMALL_OBJECT_BYTES)
+    return dict(json.loads(content))
+
+
+def _section_levels(levels: dict[str, Any], box: BBox) -> tuple[np.ndarray, np.ndarray]:
+    """Levels low and high of each z of a box."""
+    table, sections = levels["levels"], range(box.min[2], box.max[2])
+    if levels["kind"] == "global":
+        return np.full(len(sections), table["low"]), np.full(len(sections), table["high"])
+    try:
+        low, high = zip(*(table["sections"][str(z)][:2] for z in sections), strict=True)
+    except KeyError as error:
+        raise ConfigError(f"the levels lack section z = {error}; run `emseg stats` over the whole source") from None
+    return np.array(low), np.array(high)

@@ -38,8 +38,10 @@ class AffinityForm:
         """
         layer = context.layer(self.layer)
         _require_nearest(layer, self)
-        return np.stack([self._channel(layer, axis, box) for axis in range(3)]) if self.side == "lower" else (
-            weights_of(layer, layer.read(box)[list(self.channels)])
+        return (
+            np.stack([self._channel(layer, axis, box) for axis in range(3)])
+            if self.side == "lower"
+            else (weights_of(layer, layer.read(box)[list(self.channels)]))
         )
 
     def _channel(self, layer: Layer, axis: int, box: BBox) -> np.ndarray:
