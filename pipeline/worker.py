@@ -1,0 +1,232 @@
+"""A queue worker: a parent that leases, keeps the lease, records, and a child process that executes.
+
+The end of a task, in this order: objects (the child's, atomic), receipt, end of the attempt, ready dependants,
+acknowledgement. Whatever dies in between, the message comes back when its lease is over, and one whose receipt exists
+goes straight to the dependants. A message that is no task is set aside; a task that failed too often, or for good, is
+dropped and stays in the ledger as quarantined.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import random
+import time
+from dataclasses import dataclass, field
+
+import structlog
+
+from emseg.pipeline.child import Child, Outcome
+from emseg.pipeline.execute import parse_message
+from emseg.pipeline.heartbeat import Heartbeat
+from emseg.pipeline.plan import Plan
+from emseg.pipeline.queue import Leased, Queues, Transport
+from emseg.pipeline.queue_attempts import live_for_s
+from emseg.pipeline.queue_envelope import plain
+from emseg.pipeline.queue_feed import enqueue_after
+from emseg.pipeline.queue_signals import Stop
+from emseg.pipeline.queue_trouble import TROUBLE, UNREADABLE, is_poison
+from emseg.pipeline.receipts import Ledger
+from emseg.tasks.volume.errors import NotDeterministicError, TransientError
+from emseg.tasks.volume.url import canonical_url
+
+LEASE_S = 300.0
+IDLE_FIRST_S, IDLE_CAP_S = 0.2, 20.0  # back-off of a worker that finds nothing
+RETRY_S = 1.0  # a failed task is seen again after this, four times longer each time
+TROUBLES_ALLOWED = 8  # storage or queue troubles in a row before a worker gives up
+log = structlog.get_logger()
+
+
+@dataclass
+class Served:
+    """What a worker did with its messages."""
+
+    done: int = 0
+    failed: int = 0
+    skipped: int = 0
+    quarantined: int = 0
+    set_aside: int = 0
+    handed_back: int = 0
+
+
+@dataclass
+class Job:
+    """One leased task."""
+
+    plan: Plan
+    ledger: Ledger
+    key: str
+    leased: Leased
+
+
+def work(
+    queue_url: str,
+    task_class: str = "cpu",
+    *,
+    device: str = "cpu",
+    root: str | None = None,
+    lease_s: float = LEASE_S,
+    stop_when_empty_s: float | None = None,
+    idle_cap_s: float = IDLE_CAP_S,
+    once: bool = False,
+) -> Served:
+    """Serve one queue until SIGTERM or SIGINT, until it was empty for `stop_when_empty_s`, or for one message.
+
+    Raises:
+        ConfigError: the queue URL or the task class is not one that we serve.
+        TransientError: storage or queue failed many times in a row; start the worker again later.
+    """
+    queues = Queues(queue_url)
+    transport = queues.of(task_class)
+    child = Child(device, None if root is None else canonical_url(root))
+    with Stop() as stop:
+        worker = Worker(queues, transport, child, stop, lease_s, child.root)
+        try:
+            return worker.serve(stop_when_empty_s, idle_cap_s, once)
+        finally:
+            child.close()
+
+
+@dataclass
+class Worker:
+    """One worker process."""
+
+    queues: Queues
+    transport: Transport
+    child: Child
+    stop: Stop
+    lease_s: float = LEASE_S
+    root: str | None = None
+    served: Served = field(default_factory=Served)
+
+    def serve(self, stop_when_empty_s: float | None, idle_cap_s: float, once: bool) -> Served:
+        """The outermost loop: lease and handle; wait longer and longer while there is nothing."""
+        idle_since_s, idle_s, troubles = time.monotonic(), IDLE_FIRST_S, 0
+        while not self.stop.requested:
+            try:
+                found = self.step()
+                troubles = 0
+            except TROUBLE as error:
+                found, troubles = False, self._troubled(error, troubles + 1)
+            if found:
+                idle_since_s, idle_s = time.monotonic(), IDLE_FIRST_S
+                if once:
+                    break
+                continue
+            if troubles == 0 and self._empty_since(idle_since_s, stop_when_empty_s):
+                break
+            self.stop.wait([], idle_s * random.uniform(0.5, 1.0))  # noqa: S311  jitter
+            idle_s = min(2 * idle_s, idle_cap_s)
+        return self.served
+
+    def step(self) -> bool:
+        """Handle one message; whether there was one."""
+        leased = self.transport.lease(self.lease_s)
+        if leased is None:
+            return False
+        job = self._parsed(leased)
+        if job is not None:
+            self._handle(job)
+        return True
+
+    def _troubled(self, error: Exception, troubles: int) -> int:
+        log.warning("storage or queue trouble", error=plain(error), times=troubles)
+        if troubles >= TROUBLES_ALLOWED:
+            raise TransientError(f"storage or queue failed {troubles} times in a row: {plain(error)}") from error
+        return troubles
+
+    def _empty_since(self, idle_since_s: float, stop_when_empty_s: float | None) -> bool:
+        if stop_when_empty_s is None or time.monotonic() - idle_since_s < stop_when_empty_s:
+            return False
+        return self.transport.size().total == 0
+
+    def _parsed(self, leased: Leased) -> Job | None:
+        """The task of a message; one that is no task is set aside."""
+        try:
+            plan, run, task = parse_message(leased.text, self.root)
+        except (*TROUBLE, *UNREADABLE) as error:
+            if not is_poison(error):
+                raise
+            log.warning("message set aside", reason=plain(error))
+            self.transport.set_aside(leased, plain(error))
+            self.served.set_aside += 1
+            return None
+        return Job(plan, Ledger(run), task.key, leased)
+
+    def _handle(self, job: Job) -> None:
+        """Skip, drop, postpone or execute."""
+        if job.ledger.exists(job.key):
+            self._conclude(job, job.leased.handle)
+            self.served.skipped += 1
+        elif job.ledger.quarantined(job.key):
+            log.warning("task is quarantined; its message is dropped", key=job.key)
+            self.transport.ack(job.leased.handle)
+            self.served.quarantined += 1
+        elif (live_s := live_for_s(job.ledger, job.key)) > 0:
+            self.transport.renew(job.leased.handle, min(live_s, self.lease_s))
+            self.served.skipped += 1
+        else:
+            self._execute(job)
+
+    def _execute(self, job: Job) -> None:
+        attempt = job.ledger.begin(job.key, self.lease_s, f"queue@{platform.node()}")
+        heartbeat = Heartbeat(self.transport, job.ledger, job.key, attempt, job.leased.handle, self.lease_s)
+        try:
+            self.child.submit(job.key, attempt, job.leased.text)
+            outcome = self._awaited(heartbeat)
+            if outcome is None:
+                self._hand_back(job, heartbeat)
+            elif outcome.receipt is None:
+                self._failed(job, heartbeat, outcome)
+            else:
+                self._finished(job, heartbeat, outcome)
+        except TROUBLE:
+            with contextlib.suppress(*TROUBLE):  # the attempt is not to blame for what storage does
+                job.ledger.end(job.key, attempt, "handback")
+            raise
+
+    def _awaited(self, heartbeat: Heartbeat) -> Outcome | None:
+        """The outcome of the child; None if a stop was asked for before it had a receipt."""
+        while True:
+            self.stop.wait(self.child.waitables, heartbeat.wait_s)
+            outcome = self.child.poll()
+            if self.stop.requested and (outcome is None or outcome.receipt is None):
+                return None
+            if outcome is not None:
+                return outcome
+            heartbeat.beat()
+
+    def _hand_back(self, job: Job, heartbeat: Heartbeat) -> None:
+        """End the child, then the attempt, then show the message to others."""
+        self.child.close()
+        job.ledger.end(job.key, heartbeat.attempt, "handback")
+        self.transport.hand_back(heartbeat.handle)
+        self.served.handed_back += 1
+
+    def _failed(self, job: Job, heartbeat: Heartbeat, outcome: Outcome) -> None:
+        log.warning("task failed", key=job.key, error=outcome.error, message=outcome.message, trace=outcome.trace)
+        job.ledger.failed(job.key, outcome.exception)
+        job.ledger.end(job.key, heartbeat.attempt, "error")
+        self.served.failed += 1
+        if job.ledger.quarantined(job.key):
+            self.transport.ack(heartbeat.handle)
+        else:
+            again_s = RETRY_S * 4 ** max(0, job.ledger.counted(job.key) - 1)
+            self.transport.renew(heartbeat.handle, min(again_s, self.lease_s))
+
+    def _finished(self, job: Job, heartbeat: Heartbeat, outcome: Outcome) -> None:
+        try:
+            job.ledger.finish(job.key, outcome.receipt or {})
+            end = "done"
+        except NotDeterministicError as error:
+            log.error("not deterministic", key=job.key, error=str(error))
+            end = "error"
+        job.ledger.end(job.key, heartbeat.attempt, end)
+        self._conclude(job, heartbeat.handle)
+        self.served.done += end == "done"
+        self.served.failed += end == "error"
+
+    def _conclude(self, job: Job, handle: str) -> None:
+        """Behind a receipt: enqueue what it made possible, then acknowledge."""
+        enqueue_after(job.plan, job.ledger, self.queues, job.key)
+        self.transport.ack(handle)

@@ -1,0 +1,122 @@
+"""Small real runs for the queue tests: a pyramid over a synthetic image, and worker processes that can be slowed.
+
+Run as a script it is one worker process: `queue_runs.py QUEUE JSON_OPTIONS`. EMSEG_TEST_TASK_S makes every task of it
+take that long, so that there is time to kill it; EMSEG_TEST_CRASH names a key whose execution kills its process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emseg.pipeline.driver import Driver
+from emseg.pipeline.local import LocalEngine
+from emseg.pipeline.plan import Plan, store_plan
+from emseg.pipeline.receipts import Ledger
+from emseg.pipeline.tier import Need, Tier
+from emseg.pipeline.worker import work
+from emseg.tasks.context import Context, LayerRef
+from emseg.tasks.downsample import Downsample
+from emseg.tasks.volume.bbox import BBox
+from emseg.tasks.volume.grid import Grid
+from emseg.tasks.volume.layer import LayerSpec, create_layer
+from emseg.tasks.volume.objects import Objects
+
+BOX = BBox.sized((-3, 5, 9), (90, 65, 67))
+CHUNK = (16, 16, 16)
+HALVE = (2, 2, 2)
+
+
+def pyramid(run_url: str, *, final_last: bool = False, box: BBox = BOX) -> tuple[Plan, Ledger]:
+    """A run of two downsampling tiers (18 + 4 tasks, more for a larger box) over random bytes, planned and stored."""
+    spec = LayerSpec("image", "uint8", 1, box, (8, 8, 40), CHUNK, factors=(HALVE, HALVE))
+    layer = create_layer(f"{run_url}/layers/image", spec)
+    image_CZYX = np.random.default_rng(0).integers(0, 200, (1, *box.shape_ZYX)).astype(np.uint8)
+    layer.write(box, image_CZYX)
+    tiers = []
+    for mip in (1, 2):
+        needs = (Need("downsample/mip1", factor=HALVE),) if mip == 2 else ()
+        fields = {"layer": "image", "mip": mip, "factor": HALVE}
+        grid = Grid(layer.at(mip).bounds, CHUNK)
+        final = final_last and mip == 2
+        tiers.append(Tier(f"downsample/mip{mip}", "downsample", grid, fields, needs, final=final))
+    plan = Plan({"image": LayerRef("./layers/image")}, tuple(tiers))
+    run = Objects(run_url)
+    store_plan(run, plan)
+    return plan, Ledger(run)
+
+
+def local_digests(run_url: str, box: BBox = BOX) -> dict[str, str]:
+    """Digests of all layer objects after the same run on the local engine."""
+    plan, ledger = pyramid(run_url, box=box)
+    engine = LocalEngine(1)
+    try:
+        tally = Driver(plan, ledger, engine).run()
+    finally:
+        engine.close()
+    if not tally.complete:
+        raise RuntimeError(f"the local engine failed: {tally.failed}")
+    return digests(run_url)
+
+
+def digests(run_url: str) -> dict[str, str]:
+    """Digest of every stored object of the layers."""
+    run = Objects(run_url)
+    return {key: stored.digest for key in run.list("layers") if (stored := run.get_stored(key))}
+
+
+def complete(plan: Plan, ledger: Ledger) -> bool:
+    """Whether every key of the plan, and no other, has a receipt."""
+    return sorted(ledger.receipts()) == sorted(plan.keys())
+
+
+def start_worker(queue_url: str, *, task_s: float = 0.0, crash: str = "", **options: Any) -> subprocess.Popen[bytes]:
+    """One worker process; it ends when its queue has been empty for a while."""
+    defaults = {"lease_s": 2.0, "stop_when_empty_s": 1.0, "idle_cap_s": 0.5}
+    environ = os.environ | {"EMSEG_TEST_TASK_S": str(task_s), "EMSEG_TEST_CRASH": crash, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, __file__, queue_url, json.dumps(defaults | options)]
+    return subprocess.Popen(command, env=environ)
+
+
+def wait_for(condition: Callable[[], bool], limit_s: float = 40.0) -> None:
+    """Wait until a condition holds; fail when it takes too long."""
+    end_s = time.monotonic() + limit_s
+    while not condition():
+        if time.monotonic() > end_s:
+            raise TimeoutError("what the test waits for did not happen")
+        time.sleep(0.05)
+
+
+def children_of(pid: int) -> list[int]:
+    """Processes whose parent is this one, the executing child among them."""
+    return [int(c) for c in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def executing_child(pid: int) -> int:
+    """The process that executes for a worker (the other one is multiprocessing's resource tracker)."""
+    return next(c for c in children_of(pid) if b"spawn_main" in Path(f"/proc/{c}/cmdline").read_bytes())
+
+
+def _slowed(execute: Callable[[Downsample, Context], None]) -> Callable[[Downsample, Context], None]:
+    def slow(task: Downsample, context: Context) -> None:
+        if task.key == os.environ.get("EMSEG_TEST_CRASH"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(float(os.environ.get("EMSEG_TEST_TASK_S", "0")))
+        execute(task, context)
+
+    return slow
+
+
+if __name__ in ("__main__", "__mp_main__"):  # the worker's child comes in under the second name
+    Downsample.execute = _slowed(Downsample.execute)  # type: ignore[method-assign]
+if __name__ == "__main__":
+    work(sys.argv[1], **json.loads(sys.argv[2]))
