@@ -118,8 +118,8 @@ def select_in_red(view: View, label: int) -> None:
 
 
 def overlap(pixels: npt.NDArray[np.int64], wanted: npt.NDArray[np.bool_]) -> float:
-    """Intersection over union of the pure red pixels and those wanted."""
-    red = (pixels == (255, 0, 0)).all(axis=2)
+    """Intersection over union, where data lies, of the pure red pixels and those wanted."""
+    red, wanted = (pixels == (255, 0, 0)).all(axis=2)[DATA_PX, DATA_PX], wanted[DATA_PX, DATA_PX]
     return float((red & wanted).sum() / max(1, (red | wanted).sum()))
 
 
