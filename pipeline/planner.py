@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from emseg.models.spec import ModelSpec
 from emseg.pipeline.config import RunConfig
 from emseg.pipeline.excluding import Excluded, excluded_of
 from emseg.pipeline.plan import Plan, store_plan
@@ -20,7 +21,7 @@ from emseg.tasks.volume.bbox import BBox, Vec, vec
 from emseg.tasks.volume.codes import require_coded
 from emseg.tasks.volume.errors import ConfigError
 from emseg.tasks.volume.grid import Grid, tree_levels
-from emseg.tasks.volume.info import LayerSpec, parse_scale, new_info
+from emseg.tasks.volume.info import LayerSpec, new_info, parse_scale
 from emseg.tasks.volume.layer import create_layer
 from emseg.tasks.volume.objects import Objects
 from emseg.tasks.volume.url import canonical_url, joined_url
@@ -37,6 +38,7 @@ class Planned:
     specs: dict[str, LayerSpec] = field(default_factory=dict)
     objects: dict[str, bytes] = field(default_factory=dict)
     excluded: Excluded = field(default_factory=Excluded)
+    model: ModelSpec | None = None
     warnings: list[str] = field(default_factory=list)
 
     def store(self, run: Objects) -> bool:
@@ -71,7 +73,7 @@ def plan_run(config: RunConfig) -> Planned:
     pins = {**start.pins, **excluded.pins}
     shown = config.model_dump(mode="json", exclude={"run", "engine"})
     plan = Plan(layers, tiers, pins, shown)
-    return Planned(plan, specs, dict(start.objects), excluded, list(start.warnings))
+    return Planned(plan, specs, dict(start.objects), excluded, start.spec, list(start.warnings))
 
 
 def _bbox(config: RunConfig, start: Start) -> BBox:

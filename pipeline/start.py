@@ -1,4 +1,4 @@
-"""What a run starts from: an image and a model, or affinities made elsewhere. Opened and checked before anything else."""
+"""What a run starts from: an image and a model, or affinities made elsewhere; opened and checked first."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def status_of(plan: Plan, ledger: Ledger) -> Status:
             sample.append(key)
         elif number % (number // SAMPLE + 1) == 0:
             sample[number % SAMPLE] = key
-    failures = {key: message for key, message in _quarantined(plan, ledger)}
+    failures = dict(_quarantined(plan, ledger))
     failed = dict.fromkeys(planned, 0)
     for key in failures:
         failed[plan.tier_of(key).stage] += 1

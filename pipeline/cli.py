@@ -1,0 +1,69 @@
+"""The command line. Exit codes: 0 done, 1 task failures recorded, 2 bad usage or config, 75 temporary trouble."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import click
+import structlog
+import typer
+
+from emseg.pipeline import cli_data, cli_run
+from emseg.tasks.volume.errors import EmsegError
+
+app = typer.Typer(
+    name="emseg",
+    help="From an electron-microscopy volume to neurons; the chunk grid never shows in the result.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+cli_run.register(app)
+cli_data.register(app)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    show_version: Annotated[bool, typer.Option("--version", help="print the version")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="structured log lines on standard error")] = False,
+) -> None:
+    level = logging.INFO if verbose else logging.ERROR
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    if show_version:
+        typer.echo(version("emseg"))
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run a command; an error of ours is one line on standard error."""
+    if "AWS_ACCESS_KEY_ID" in os.environ:
+        os.environ.setdefault("AWS_SESSION_TOKEN", "")  # cloud-files 6.4.3 reads it unasked
+    try:
+        code = app(standalone_mode=False)
+    except EmsegError as error:
+        typer.echo(f"emseg: {error}", err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        typer.echo(f"emseg: {error.format_message()}", err=True)
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        typer.echo("emseg: stopped; run the same command again to go on", err=True)
+        sys.exit(130)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

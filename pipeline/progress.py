@@ -1,0 +1,46 @@
+"""Progress of a run on standard error: a bar a stage, rate and time left."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from emseg.pipeline.driver import Tally
+from emseg.pipeline.runner import Watch
+
+
+@contextmanager
+def bars(title: str) -> Iterator[Watch]:
+    """A watcher that draws the tally; plain text where standard error is no terminal."""
+    console = Console(file=sys.stderr)
+    columns = (
+        TextColumn("{task.description:<11}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    console.print(title)
+    tasks: dict[str, TaskID] = {}
+    with Progress(*columns, console=console, speed_estimate_period=600) as progress:
+
+        def watch(tally: Tally) -> None:
+            for stage, planned in tally.planned.items():
+                if stage not in tasks:
+                    tasks[stage] = progress.add_task(stage, total=planned)
+                progress.update(tasks[stage], completed=tally.done.get(stage, 0))
+
+        yield watch
