@@ -1,0 +1,15 @@
+#!/bin/bash
+# An array of workers over a queue on shared storage: sbatch --array=1-32 deploy/slurm_worker.sh fq:///shared/queue cpu
+#SBATCH --job-name=emseg
+#SBATCH --cpus-per-task=1
+#SBATCH --mem=4G
+#SBATCH --time=04:00:00
+#SBATCH --signal=B:TERM@60
+set -euo pipefail
+queue=${1:?a queue, fq://folder or sqs://name}
+class=${2:-cpu}
+export OMP_NUM_THREADS=1
+emseg worker "$queue" --class "$class" --stop-when-empty-s 600 &
+child=$!
+trap 'kill -TERM "$child"; wait "$child"' TERM # hand the task back before the limit
+wait "$child"
