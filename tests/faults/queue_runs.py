@@ -18,26 +18,32 @@ from typing import Any
 
 import numpy as np
 
+from emseg.pipeline.child import Outcome, failure
 from emseg.pipeline.driver import Driver
+from emseg.pipeline.execute import run_message
 from emseg.pipeline.local import LocalEngine
 from emseg.pipeline.plan import Plan, store_plan
+from emseg.pipeline.queue import Queues
+from emseg.pipeline.queue_signals import Stop
 from emseg.pipeline.receipts import Ledger
 from emseg.pipeline.tier import Need, Tier
-from emseg.pipeline.worker import work
+from emseg.pipeline.worker import Worker, work
 from emseg.tasks.context import Context, LayerRef
 from emseg.tasks.downsample import Downsample
 from emseg.tasks.volume.bbox import BBox
+from emseg.tasks.volume.errors import EmsegError
 from emseg.tasks.volume.grid import Grid
 from emseg.tasks.volume.layer import LayerSpec, create_layer
 from emseg.tasks.volume.objects import Objects
 
 BOX = BBox.sized((-3, 5, 9), (90, 65, 67))
+SMALL = BBox.sized((0, 0, 0), (80, 40, 33))
 CHUNK = (16, 16, 16)
 HALVE = (2, 2, 2)
 
 
 def pyramid(run_url: str, *, final_last: bool = False, box: BBox = BOX) -> tuple[Plan, Ledger]:
-    """A run of two downsampling tiers (18 + 4 tasks, more for a larger box) over random bytes, planned and stored."""
+    """A run of two downsampling tiers (27 + 8 tasks in BOX, 12 + 2 in SMALL) over random bytes, planned and stored."""
     spec = LayerSpec("image", "uint8", 1, box, (8, 8, 40), CHUNK, factors=(HALVE, HALVE))
     layer = create_layer(f"{run_url}/layers/image", spec)
     image_CZYX = np.random.default_rng(0).integers(0, 200, (1, *box.shape_ZYX)).astype(np.uint8)
@@ -77,6 +83,37 @@ def digests(run_url: str) -> dict[str, str]:
 def complete(plan: Plan, ledger: Ledger) -> bool:
     """Whether every key of the plan, and no other, has a receipt."""
     return sorted(ledger.receipts()) == sorted(plan.keys())
+
+
+class InlineChild:
+    """Stands in for the child process in tests of the parent: executes at once, here."""
+
+    def __init__(self, root: str | None = None) -> None:
+        self.root, self.outcome, self.executed = root, Outcome("", ""), list[str]()
+        reader, writer = os.pipe()
+        os.write(writer, b"ready")
+        self.waitables: list[Any] = [reader]
+
+    def submit(self, key: str, attempt: str, message: str) -> None:
+        """Execute."""
+        self.executed.append(key)
+        try:
+            self.outcome = Outcome(key, attempt, json.loads(run_message(message, attempt, "cpu", self.root)))
+        except EmsegError as error:
+            self.outcome = failure(key, attempt, error)
+
+    def poll(self) -> Outcome | None:
+        """The outcome."""
+        return self.outcome
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+def inline_worker(queues: Queues, lease_s: float = 2.0, root: str | None = None) -> Worker:
+    """A worker in this process."""
+    child: Any = InlineChild(root)
+    return Worker(queues, queues.of("cpu"), child, Stop(), lease_s, root)
 
 
 def start_worker(queue_url: str, *, task_s: float = 0.0, crash: str = "", **options: Any) -> subprocess.Popen[bytes]:

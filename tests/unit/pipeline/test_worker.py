@@ -1,0 +1,270 @@
+"""The parent of a queue worker: what it does with each kind of message, and how it ends a task."""
+
+import json
+import random
+import time
+from pathlib import Path
+
+import pytest
+from faults.queue_runs import SMALL, complete, inline_worker, pyramid
+
+from emseg.pipeline.execute import message_of
+from emseg.pipeline.heartbeat import Heartbeat
+from emseg.pipeline.plan import Plan
+from emseg.pipeline.queue import Leased, Queues
+from emseg.pipeline.queue_attempts import live_for_s
+from emseg.pipeline.queue_feed import FeedSettings, enqueue, enqueue_after, enqueue_start
+from emseg.pipeline.queue_fleet import chosen_devices
+from emseg.pipeline.receipts import Ledger
+from emseg.pipeline.worker import Worker
+from emseg.tasks.downsample import Downsample
+from emseg.tasks.volume.errors import ConfigError, LayerError, TransientError
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> tuple[Plan, Ledger, Queues]:
+    return (*pyramid(f"file://{tmp_path}/run", box=SMALL), Queues(f"fq://{tmp_path}/queue"))
+
+
+@pytest.fixture
+def worker(run: tuple[Plan, Ledger, Queues]) -> Worker:
+    return inline_worker(run[2])
+
+
+def drain(worker: Worker) -> None:
+    """Handle messages until none is visible."""
+    while worker.step():
+        pass
+
+
+def test_a_window_of_one_feeds_the_whole_run(run: tuple[Plan, Ledger, Queues], worker: Worker) -> None:
+    """Whoever finishes a task enqueues its successor and ready dependants, so the run ends complete and fed once."""
+    plan, ledger, queues = run
+    assert enqueue_start(plan, ledger, queues, 1) == 1
+    drain(worker)
+    assert complete(plan, ledger)
+    assert worker.served.done == len(list(plan.keys()))
+    assert queues.of("cpu").size().total == 0
+
+
+def test_every_message_delivered_twice_makes_no_second_receipt(
+    run: tuple[Plan, Ledger, Queues], worker: Worker
+) -> None:
+    """A message whose receipt exists executes nothing, only feeds dependants and is acknowledged."""
+    plan, ledger, queues = run
+    enqueue_start(plan, ledger, queues, 4)
+    while leased := queues.of("cpu").lease(60):
+        queues.of("cpu").insert([leased.text])
+        queues.of("cpu").hand_back(leased.handle)
+        worker.step()
+        worker.step()
+    child = worker.child
+    assert complete(plan, ledger)
+    assert sorted(child.executed) == sorted(plan.keys())  # type: ignore[attr-defined]
+    assert worker.served.skipped > 0
+
+
+def test_a_kill_between_receipt_and_feeding_loses_nothing(run: tuple[Plan, Ledger, Queues], worker: Worker) -> None:
+    """The redelivered message of a finished task feeds what the killed worker did not."""
+    plan, ledger, queues = run
+    keys = list(plan.tier["downsample/mip1"].keys())
+    for key in keys:
+        ledger.finish(key, {"key": key, "outputs": {}})
+    FeedSettings(4).store(ledger.run)
+    enqueue(plan, ledger, queues, keys[:1])
+    worker.step()
+    assert queues.of("cpu").size().total == 1
+    assert not any(a for a in ledger.run.list("attempts"))
+
+
+def test_tasks_of_stitching_wait_for_their_word(tmp_path: Path) -> None:
+    """Final tiers are enqueued only when the settings of the run say so."""
+    plan, ledger = pyramid(f"file://{tmp_path}/run", box=SMALL, final_last=True)
+    queues = Queues(f"fq://{tmp_path}/queue")
+    keys = list(plan.tier["downsample/mip1"].keys())
+    for key in keys:
+        ledger.finish(key, {"key": key, "outputs": {}})
+    FeedSettings(4, final=False).store(ledger.run)
+    assert enqueue_after(plan, ledger, queues, keys[-1]) == 0
+    FeedSettings(4, final=True).store(ledger.run)
+    assert enqueue_after(plan, ledger, queues, keys[-1]) > 0
+
+
+def test_feeding_again_goes_on_where_each_chain_stopped(run: tuple[Plan, Ledger, Queues]) -> None:
+    """enqueue_start() on a half-finished run enqueues the first open task of each chain, not finished ones."""
+    plan, ledger, queues = run
+    keys = list(plan.tier["downsample/mip1"].keys())
+    for key in [keys[0], keys[1], keys[3]]:
+        ledger.finish(key, {"key": key, "outputs": {}})
+    assert enqueue_start(plan, ledger, queues, 3) == 3
+    found = [leased.text for _ in range(3) if (leased := queues.of("cpu").lease(60))]
+    assert {json.loads(t)["fields"]["key"] for t in found} == {keys[6], keys[4], keys[2]}
+
+
+def test_a_permanent_error_quarantines_and_drops(
+    run: tuple[Plan, Ledger, Queues], worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One permanent error takes the message out of the queue; a second delivery is dropped without executing."""
+    plan, ledger, queues = run
+    key = next(plan.keys())
+
+    def broken(task: Downsample, context: object) -> None:
+        raise LayerError("no such layer")
+
+    monkeypatch.setattr(Downsample, "execute", broken)
+    enqueue(plan, ledger, queues, [key])
+    worker.step()
+    assert ledger.quarantined(key)
+    assert queues.of("cpu").size().total == 0
+    enqueue(plan, ledger, queues, [key])
+    worker.step()
+    assert (worker.served.failed, worker.served.quarantined) == (1, 1)
+
+
+def test_the_third_failure_quarantines(
+    run: tuple[Plan, Ledger, Queues], worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A task that fails in passing is shown again, later each time, and dropped after the third attempt."""
+    plan, ledger, queues = run
+    key = next(plan.keys())
+
+    def flaky(task: Downsample, context: object) -> None:
+        raise TransientError("connection reset")
+
+    monkeypatch.setattr(Downsample, "execute", flaky)
+    enqueue(plan, ledger, queues, [key])
+    for failures in (1, 2, 3):
+        assert queues.of("cpu").size().waiting == 1
+        worker.step()
+        assert ledger.counted(key) == failures
+        assert queues.of("cpu").size().waiting == 0
+        for name in list(Path(str(queues.url).removeprefix("fq://"), "cpu", "queue").iterdir()):
+            name.rename(name.parent / f"0--{name.name.split('--')[1]}")  # time passes
+    assert ledger.quarantined(key)
+    assert queues.of("cpu").size().total == 0
+
+
+def test_a_duplicate_beside_a_live_attempt_waits(run: tuple[Plan, Ledger, Queues], worker: Worker) -> None:
+    """A second delivery while someone works on the task is postponed, neither executed nor counted nor lost."""
+    plan, ledger, queues = run
+    key = next(plan.keys())
+    attempt = ledger.begin(key, 1.5, "someone")
+    enqueue(plan, ledger, queues, [key])
+    worker.step()
+    assert not worker.child.executed  # type: ignore[attr-defined]
+    assert (queues.of("cpu").size().waiting, queues.of("cpu").size().leased) == (0, 1)
+    ledger.end(key, attempt, "handback")
+    assert live_for_s(ledger, key) == 0
+    assert ledger.counted(key) == 0
+
+
+def test_a_lost_worker_counts_and_the_task_runs_again(run: tuple[Plan, Ledger, Queues], worker: Worker) -> None:
+    """An attempt that lapsed without a word counts once, and the next worker executes."""
+    plan, ledger, queues = run
+    key = next(plan.keys())
+    ledger.begin(key, -1.0, "killed")
+    enqueue(plan, ledger, queues, [key])
+    worker.step()
+    assert ledger.counted(key) == 1
+    assert ledger.exists(key)
+
+
+def fuzzed(text: str, draw: random.Random) -> str:
+    """A message changed beyond use: cut, bytes swapped, fields of other types, other runs, paths and keys."""
+    raw = json.loads(text)
+    kind = draw.randrange(7)
+    if kind == 0:
+        return text[: draw.randrange(len(text))]
+    if kind == 1:
+        place = draw.randrange(len(text) - 1)
+        return text[:place] + draw.choice("\x00{\ud7ff\U0001f600") + text[place + 1 :]
+    odd = draw.choice([None, 3, -1.5, [], {}, True, "x" * 300, "../..", "\u0000", "file:///nowhere", "\ud800", [[]]])
+    if kind in (2, 3):
+        raw[draw.choice(sorted(raw))] = odd
+    elif kind == 4:
+        raw["fields"][draw.choice(sorted(raw["fields"]))] = odd
+    elif kind == 5:
+        raw["fields"]["key"] = draw.choice(["downsample/mip1/9_9_9", "no/0_0_0", "downsample/mip1/../x", "", "/"])
+    else:
+        return draw.choice(["[" * 5000, "null", "[]", '"x"', "NaN", "1e999", '{"run": {"run": 1}}', "9" * 5000])
+    return json.dumps(raw)
+
+
+def test_fuzzed_messages_are_all_set_aside(run: tuple[Plan, Ledger, Queues], worker: Worker) -> None:
+    """300 malformed messages: none executes, none ends the worker, all lie in `dead` with a reason."""
+    plan, ledger, queues = run
+    good, draw = message_of(plan, ledger.run.url, next(plan.keys())), random.Random(7)
+    bad = [f for f in (fuzzed(good, draw) for _ in range(330)) if f != good][:300]
+    queues.of("cpu").insert(bad)
+    drain(worker)
+    assert queues.of("cpu").dead() == len(bad) == 300
+    assert worker.served.set_aside == 300
+    assert not list(ledger.receipts())
+
+
+def test_a_message_from_outside_the_root_is_set_aside(run: tuple[Plan, Ledger, Queues], tmp_path: Path) -> None:
+    """A worker confined to a root touches no run elsewhere."""
+    plan, ledger, queues = run
+    worker = inline_worker(queues, root=f"file://{tmp_path}/other")
+    enqueue(plan, ledger, queues, [next(plan.keys())])
+    worker.step()
+    assert (worker.served.set_aside, worker.served.done) == (1, 0)
+
+
+def test_a_worker_gives_up_when_storage_stays_away(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trouble many times in a row ends the worker with an error that says so (exit 75)."""
+
+    def away(lease_s: float) -> Leased:
+        raise TransientError("connection refused")
+
+    monkeypatch.setattr(worker.transport, "lease", away)
+    with pytest.raises(TransientError, match="8 times in a row"):
+        worker.serve(None, 0.001, False)
+
+
+def test_idle_waiting_grows_and_is_capped(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An idle worker asks less and less often, never less than the cap says."""
+    waits: list[float] = []
+
+    def wait(waitables: list[object], timeout_s: float) -> None:
+        waits.append(timeout_s)
+        if len(waits) == 12:
+            worker.stop.requested = True
+
+    monkeypatch.setattr(worker.stop, "wait", wait)
+    worker.serve(None, 20.0, False)
+    assert waits[0] <= 0.2
+    assert 10.0 <= waits[-1] <= 20.0
+    assert max(waits) <= 20.0
+
+
+def test_heartbeat_renews_every_third_of_a_lease(run: tuple[Plan, Ledger, Queues]) -> None:
+    """A beat is due after a third of the lease; a lapsed lease ends renewal, not the beats in the ledger."""
+    plan, ledger, queues = run
+    now, key, transport = [100.0], next(plan.keys()), queues.of("cpu")
+    enqueue(plan, ledger, queues, [key])
+    leased = transport.lease(9)
+    assert leased is not None
+    attempt = ledger.begin(key, 9, "me")
+    heartbeat = Heartbeat(transport, ledger, key, attempt, leased.handle, 9, lambda: now[0])
+    now[0] += 2.9
+    heartbeat.beat()
+    assert not ledger.run.exists(f"attempts/{key}/{attempt}.beat")
+    now[0] += 0.2
+    heartbeat.beat()
+    assert ledger.run.exists(f"attempts/{key}/{attempt}.beat")
+    transport.ack(heartbeat.handle)
+    now[0] += 3.1
+    heartbeat.beat()
+    assert heartbeat.lapsed
+    assert live_for_s(ledger, key) == pytest.approx(9, abs=time.time() % 1 + 2)
+
+
+def test_devices_are_chosen_by_name() -> None:
+    """`--gpus all` takes every GPU, numbers take these, nothing is the CPU; what is not there is refused."""
+    assert chosen_devices("", 0) == ["cpu"]
+    assert chosen_devices("all", 3) == ["cuda:0", "cuda:1", "cuda:2"]
+    assert chosen_devices("2,0,2", 3) == ["cuda:2", "cuda:0"]
+    for gpus, found in (("all", 0), ("3", 3), ("-1", 3), ("x", 3)):
+        with pytest.raises(ConfigError, match="--gpus"):
+            chosen_devices(gpus, found)
