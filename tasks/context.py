@@ -63,15 +63,19 @@ class Context:
     record: Record = field(default_factory=Record)
     _open: dict[tuple[str, int], Layer] = field(default_factory=dict)
 
-    def layer(self, name: str, mip: int | None = None) -> Layer:
-        """A layer of the plan, at its own mip or another."""
+    def url(self, name: str) -> str:
+        """Where a layer of the plan is."""
         if name not in self.layers:
             raise MessageError(f"layer {name!r} is not one of the plan's: {', '.join(sorted(self.layers))}")
-        ref = self.layers[name]
+        return self.layers[name].url
+
+    def layer(self, name: str, mip: int | None = None) -> Layer:
+        """A layer of the plan, at its own mip or another."""
+        url, ref = self.url(name), self.layers[name]
         wanted = ref.mip if mip is None else mip
         if (name, wanted) not in self._open:
             self._open[name, wanted] = open_layer(
-                ref.url, wanted, name=f"layers/{name}", missing=ref.missing, record=self.record
+                url, wanted, name=f"layers/{name}", missing=ref.missing, record=self.record
             )
         return self._open[name, wanted]
 

@@ -7,19 +7,23 @@ from collections.abc import Mapping
 from emseg.tasks.base import Task
 from emseg.tasks.downsample import Downsample
 from emseg.tasks.fragment import Fragment
+from emseg.tasks.ingest import Ingest
 from emseg.tasks.merge import Merge
 from emseg.tasks.predict import Predict
 from emseg.tasks.relabel import Relabel
 from emseg.tasks.resolve import Resolve
+from emseg.tasks.score import Score
 
 KINDS: Mapping[str, type[Task]] = {
     task.kind: task
     for task in (
         Downsample,
         Fragment,
+        Ingest,
         Merge,
         Predict,
         Relabel,
         Resolve,
+        Score,
     )
 }

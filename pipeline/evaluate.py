@@ -1,0 +1,110 @@
+"""`emseg evaluate`: VI and adapted Rand of a segmentation against truth, in chunks, equal to the whole to the last bit.
+
+A box that overlaps what a model was trained or tuned on is refused, or marked. A segmentation's `info` says in
+`emseg.training` what its model has seen: a list of {"name", "sha256", "part", "bbox"}; an ingested truth says in
+`emseg.ingested` which file it came from: {"file", "sha256", "dataset", "offset"}. The files are compared by sha256.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from emseg.pipeline.plan import Plan
+from emseg.pipeline.runner import Watch
+from emseg.pipeline.small import run_small
+from emseg.pipeline.tier import Tier
+from emseg.tasks.arrays.contingency import Contingency, summed
+from emseg.tasks.arrays.scores import scores
+from emseg.tasks.context import LayerRef
+from emseg.tasks.score import table_key
+from emseg.tasks.volume.bbox import BBox
+from emseg.tasks.volume.errors import ConfigError
+from emseg.tasks.volume.grid import Grid
+from emseg.tasks.volume.layer import Layer, open_layer
+from emseg.tasks.volume.limits import TABLE_BYTES
+from emseg.tasks.volume.objects import Objects
+from emseg.tasks.volume.table import decode_table
+from emseg.tasks.volume.url import canonical_url
+
+CHUNK_VX = (256, 256, 256)
+
+
+def evaluate(
+    seg: str,
+    gt: str,
+    *,
+    bbox: BBox | None = None,
+    background: str = "segment",
+    mip: int = 0,
+    workers: int = 1,
+    allow_seen: bool = False,
+    watch: Watch = lambda tally: None,
+) -> dict[str, Any]:
+    """Score a segmentation.
+
+    Args:
+        seg, gt: label layers in the same voxel coordinates; truth 0 is left out.
+        bbox: where; default: the intersection of both layers' bounds.
+        background: what predicted 0 is: 'segment', 'ignore' or 'singletons'.
+        mip: of both layers.
+        workers: processes.
+        allow_seen: score data that the model has seen, and mark the result.
+
+    Returns:
+        vi_split, vi_merge (bits), adapted_rand_error, precision, recall, voxels, bbox, convention, seen.
+    """
+    if background not in ("segment", "ignore", "singletons"):
+        raise ConfigError(f"--background {background!r}: choose segment, ignore or singletons")
+    kind: Literal["segment", "ignore", "singletons"] = background  # type: ignore[assignment]
+    segmentation, truth = open_layer(seg, mip), open_layer(gt, mip)
+    box = _box(segmentation, truth, bbox)
+    seen = _seen(segmentation, truth, box)
+    if seen and not allow_seen:
+        raise ConfigError(
+            f"{segmentation.where}: its model has seen this truth ({seen}); score another box, or mark the result with "
+            "--allow-seen"
+        )
+    plan = _plan(seg, gt, mip, box)
+    with tempfile.TemporaryDirectory(prefix="emseg-score-") as folder:
+        run = run_small(plan, folder, workers, watch)
+        result = scores(summed(_tables(plan, run)), kind)
+    values = {k: getattr(result, k) for k in ("vi_split", "vi_merge", "adapted_rand_error", "precision", "recall")}
+    return {**values, "voxels": result.voxels, "bbox": str(box), "convention": result.convention, "seen": seen}
+
+
+def _box(segmentation: Layer, truth: Layer, bbox: BBox | None) -> BBox:
+    common = segmentation.bounds.clipped(truth.bounds)
+    box = common if bbox is None else bbox
+    if box.empty or not common.holds(box):
+        raise ConfigError(f"bbox {box}: nothing to score; segmentation and truth share {common}")
+    return box
+
+
+def _plan(seg: str, gt: str, mip: int, box: BBox) -> Plan:
+    layers = {
+        "segmentation": LayerRef(canonical_url(seg), mip),
+        "truth": LayerRef(canonical_url(gt), mip),
+    }
+    fields = {"segmentation": "segmentation", "truth": "truth"}
+    return Plan(layers, (Tier("score", "score", Grid(box, CHUNK_VX), fields),))
+
+
+def _tables(plan: Plan, run: Objects) -> Iterator[Contingency]:
+    for key in plan.keys():
+        where = table_key(key)
+        columns = decode_table(run.require(where, TABLE_BYTES), run.where(where))
+        yield Contingency(columns["seg"], columns["gt"], columns["count"])
+
+
+def _seen(segmentation: Layer, truth: Layer, box: BBox) -> str:
+    """What of the box a model has seen, '' if nothing that we know of."""
+    source = truth.emseg.get("ingested") or {}
+    digest, offset = source.get("sha256"), source.get("offset", (0, 0, 0))
+    for item in segmentation.emseg.get("training", ()):
+        if digest and item.get("sha256") == digest:
+            known = BBox.of(*item["bbox"]).shifted(offset)
+            if known.meets(box):
+                return f"{item['part']} box {known} of {item['name']}"
+    return ""
