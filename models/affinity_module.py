@@ -16,7 +16,7 @@ FLOOR = 0.01  # of the learning rate, at the end
 Batch = tuple[Tensor, Tensor, Tensor]
 
 
-class AffinityModule(lightning.LightningModule):
+class AffinityModule(lightning.LightningModule):  # type: ignore[misc]
     """One network and its exponential moving average.
 
     Args:
@@ -31,7 +31,7 @@ class AffinityModule(lightning.LightningModule):
     ) -> None:
         super().__init__()
         self.net = net
-        self.average = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(decay))
+        self.average = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(decay))  # type: ignore[no-untyped-call]
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.steps, self.warm_up = steps, warm_up
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from torch.nn import functional
 from emseg.models.bricks import Block, Kernel
 
 KIND = "residual_unet"
-WIDTH_LIMIT, LEVEL_LIMIT = 1024, 6
+WIDTH_LIMIT, LEVEL_LIMIT = 512, 6
 
 
 @dataclass(frozen=True)
@@ -79,9 +80,7 @@ class AffinityUNet(nn.Module):
                 zip((in_channels, *widths), widths, kernels, shape.plain, strict=False)
             )
         )
-        self.project = nn.ModuleList(
-            nn.Conv3d(deep, width, 1) for width, deep in zip(widths, widths[1:], strict=False)
-        )
+        self.project = nn.ModuleList(nn.Conv3d(deep, width, 1) for width, deep in itertools.pairwise(widths))
         self.up = nn.ModuleList(
             Block(width, width, kernel, kernel, plain=plain)
             for width, kernel, plain in zip(widths[:-1], kernels, shape.plain, strict=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter  # type: ignore[import-untyped]
 
 
 def turned(rng: np.random.Generator, *arrays_ZYX: np.ndarray) -> list[np.ndarray]:
@@ -30,4 +30,5 @@ def degraded(rng: np.random.Generator, image_ZYX: np.ndarray) -> np.ndarray:
     if rng.random() < 0.1:
         image = image.copy()
         image[rng.integers(len(image))] = 0
-    return np.clip(image, 0, 1).astype(np.float32)
+    out: np.ndarray = np.clip(image, 0, 1).astype(np.float32)
+    return out

@@ -18,7 +18,7 @@ def conv_norm(inputs: int, outputs: int, kernel: Kernel) -> nn.Sequential:
 
 
 class Block(nn.Module):
-    """Convolution-norm-ReLU and, unless `plain`, a residual pair after it (symmetric residual U-Net of Lee et al. 2017).
+    """Convolution-norm-ReLU and, unless `plain`, a residual pair after it (Lee et al. 2017, arXiv:1706.00120).
 
     float [n, inputs, z, y, x] -> float [n, outputs, z, y, x].
     """

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from importlib.metadata import entry_points
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -13,14 +11,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from emseg.models import affinity_unet
+from emseg.models.architectures import build
 from emseg.models.spec import ModelSpec
 
 HEADER_BYTES = 1 << 20
 SPEC_KEY = "emseg"
-GROUP = "emseg.models"  # entry points: architecture kind -> factory(architecture, in_channels, out_channels)
-Factory = Callable[[Mapping[str, Any], int, int], nn.Module]
-OWN: Mapping[str, Factory] = {"residual_unet": affinity_unet.build}
 
 
 def shipped() -> list[str]:
@@ -72,7 +67,7 @@ def load(path: Path) -> tuple[ModelSpec, nn.Module]:
     net = build(spec)
     wanted = net.state_dict()
     with safe_open(path, framework="pt") as file:
-        found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no mapping
+        found = {name: file.get_tensor(name) for name in file.keys()}
     if unlike := sorted(set(wanted) ^ set(found)):
         raise ValueError(f"{path}: tensors {unlike[:3]} do not fit architecture {spec.architecture['kind']!r}")
     for name, tensor in found.items():
@@ -80,17 +75,6 @@ def load(path: Path) -> tuple[ModelSpec, nn.Module]:
             raise ValueError(f"{path}: {name} has shape {list(tensor.shape)}, expected {list(wanted[name].shape)}")
     net.load_state_dict({n: t.to(wanted[n].dtype) for n, t in found.items()})
     return spec, net.eval()
-
-
-def build(spec: ModelSpec) -> nn.Module:
-    """Network of a spec with fresh weights; a lab's own kind comes from the entry point group `emseg.models`."""
-    kind = spec.architecture.get("kind")
-    factory: Factory | None = OWN.get(str(kind))
-    if factory is None:
-        factory = next((e.load() for e in entry_points(group=GROUP) if e.name == kind), None)
-    if factory is None:
-        raise ValueError(f"architecture {kind!r} is unknown: install the package that offers it in {GROUP!r}")
-    return factory(spec.architecture, spec.in_channels, len(spec.offsets))
 
 
 def _header(path: Path) -> str:

@@ -2,7 +2,7 @@
 
 linear: code = floor(255·sigmoid(logit) + 0.5), table[c] = 257·c.
 logit: code = clip(floor(gain·logit + 128 + 0.5), 0, 255), table[c] = floor(65535·sigmoid((c − 128) / gain) + 0.5).
-A weight of 65535 is probability 1. Linear codes pile up at 255 where a network is sure; logit codes keep the order there.
+A weight of 65535 is probability 1. Linear codes pile up at 255 where a network is sure; logit codes keep order there.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ def code_table(spec: ModelSpec) -> np.ndarray:
     """
     codes = np.arange(256)
     if spec.coding["kind"] == "linear":
-        return (257 * codes).astype(np.uint16)
+        linear: np.ndarray = (257 * codes).astype(np.uint16)
+        return linear
     places = (codes - MIDDLE).astype(np.float64) / float(spec.coding["gain"])
-    table = np.floor(TOP_WEIGHT / (1 + np.exp(-places)) + 0.5).astype(np.uint16)
+    table: np.ndarray = np.floor(TOP_WEIGHT / (1 + np.exp(-places)) + 0.5).astype(np.uint16)
     if (np.diff(table.astype(np.int64)) <= 0).any():
         raise ValueError(f"model spec: a gain of {spec.coding['gain']} gives two codes the same weight")
     return table
@@ -43,4 +44,5 @@ def encode(spec: ModelSpec, logits: np.ndarray) -> np.ndarray:
         scaled = np.float32(255) / (1 + np.exp(-np.clip(logits, -80, 80)))
     else:
         scaled = np.clip(logits * np.float32(spec.coding["gain"]) + np.float32(MIDDLE), 0, 255)
-    return np.floor(scaled + np.float32(0.5)).astype(np.uint8)
+    codes: np.ndarray = np.floor(scaled + np.float32(0.5)).astype(np.uint8)
+    return codes

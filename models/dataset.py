@@ -33,17 +33,17 @@ class Crops:
     """What crops look like."""
 
     volumes: Sequence[Volume]
-    size_ZYX: Triple
+    size_zyx: Triple
     offsets: Sequence[Offset]
     seed: int
 
     def example(self, number: int, augment: bool) -> tuple[Tensor, Tensor, Tensor]:
         """Image [1, z, y, x] in [−1, 1], target and mask [c, z, y, x] of crop `number`."""
         rng = np.random.default_rng([self.seed, number])
-        volume = self.volumes[rng.integers(len(self.volumes))]
-        spare = [n - s for n, s in zip(volume.shape_ZYX, self.size_ZYX, strict=True)]
+        volume = self.volumes[int(rng.integers(len(self.volumes)))]
+        spare = [n - s for n, s in zip(volume.shape_ZYX, self.size_zyx, strict=True)]
         z, y, x = (int(rng.integers(max(0, n) + 1)) for n in spare)
-        image, labels = volume.sample((z, y, x), self.size_ZYX)
+        image, labels = volume.sample((z, y, x), self.size_zyx)
         if augment:
             image, labels = turned(rng, image, labels)
             image = degraded(rng, recoloured(rng, image))

@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-import numpy as np
-
 Vec = tuple[int, int, int]
 NEAREST: tuple[Vec, ...] = ((-1, 0, 0), (0, -1, 0), (0, 0, -1))
 FAMILIES = ("affinity",)
@@ -66,12 +64,6 @@ class ModelSpec:
     def out_channels(self) -> int:
         """Channels that the network gives out."""
         return len(self.offsets)
-
-    def normalised(self, raw_ZYX: np.ndarray) -> np.ndarray:
-        """What the network sees, float32 of the same shape, of grey levels in [0, scale] (any dtype)."""
-        scale, mean, std = (np.float32(self.normalisation[key]) for key in ("scale", "mean", "std"))
-        out: np.ndarray = (raw_ZYX.astype(np.float32) / scale - mean) / std
-        return out
 
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, no spaces."""

@@ -21,7 +21,8 @@ from pydantic import Field
 from torch.utils.data import DataLoader
 
 from emseg.models.affinity_module import AffinityModule
-from emseg.models.checkpoint import build, load, resolve, save
+from emseg.models.architectures import build
+from emseg.models.checkpoint import load, resolve, save
 from emseg.models.dataset import Crops, TrainingCrops, Triple, ValidationCrops
 from emseg.models.spec import ModelSpec
 from emseg.pipeline.config import Section
@@ -31,6 +32,7 @@ from emseg.tasks.volume.errors import ConfigError
 from emseg.tasks.volume.objects import sha256
 
 Offset = tuple[int, int, int]
+NORMALISATION = {"scale": 255.0, "mean": 0.5, "std": 0.5}  # grey levels are fixed, never a window's own
 
 
 class TrainingVolume(Section):
@@ -52,8 +54,9 @@ class AffinityTraining(Section):
     voxel_nm: tuple[float, float, float] = Field(description="voxel size of all volumes")
     attribution: str = Field("", description="whose data it is, and its licence")
     widths: tuple[int, ...] = Field((16, 32, 48, 64), description="features per level")
-    pools_zyx: tuple[tuple[int, int, int], ...] | None = Field(None, description="reduction into each further level")
-    plain_levels: int = Field(0, ge=0, description="finest levels with single convolutions")
+    plain_levels: int = Field(1, ge=0, description="finest levels whose blocks have no residual pair")
+    flat_levels: int = Field(0, ge=0, description="finest levels with 1×3×3 kernels and 1×2×2 pools (thick sections)")
+    entry: Literal[3, 5] = Field(5, description="size of the first kernel")
     offsets: tuple[Offset, ...] = Field(
         ((-1, 0, 0), (0, -1, 0), (0, 0, -1), (-9, 0, 0), (0, -9, 0), (0, 0, -9)), description="channels"
     )
@@ -73,15 +76,16 @@ class AffinityTraining(Section):
     patch_vx: Offset = Field((80, 80, 80), description="inference window")
     halo_vx: Offset = Field((8, 8, 8), description="margin of a window that is discarded")
     stride_vx: Offset = Field((64, 64, 64), description="step of the lattice of windows")
-    recommended: dict[str, Any] = Field(default_factory=dict, description="stage parameters that suit the model")
+    phase_vx: Offset = Field((-8, -8, -8), description="windows start at k·stride + phase")
+    coding: dict[str, Any] = Field({"kind": "logit", "gain": 16}, description="linear, or logit with a gain")
 
 
 @dataclass(frozen=True)
 class ArrayVolume:
     """A box of an HDF5 volume, in memory."""
 
-    image_ZYX: np.ndarray
-    labels_ZYX: np.ndarray
+    image_ZYX: np.ndarray  # noqa: N815
+    labels_ZYX: np.ndarray  # noqa: N815
 
     @property
     def shape_ZYX(self) -> Triple:
@@ -165,25 +169,33 @@ def _volume(volume: TrainingVolume, box: tuple[Offset, Offset]) -> ArrayVolume:
 
 
 def _spec(config: AffinityTraining, record: dict[str, Any] | None = None) -> ModelSpec:
-    architecture = {"kind": "affinity_unet", "widths": list(config.widths), "plain_levels": config.plain_levels}
-    if config.pools_zyx:
-        architecture["pools_zyx"] = [list(p) for p in config.pools_zyx]
+    architecture = {
+        "kind": "residual_unet",
+        "widths": list(config.widths),
+        "plain": [level < config.plain_levels for level in range(len(config.widths))],
+        "flat": [level < config.flat_levels for level in range(len(config.widths))],
+        "entry": config.entry,
+    }
     training = {} if record is None else {**record, "data": _data(config), **_settings(config)}
     return ModelSpec(
         name=config.name,
+        family="affinity",
         architecture=architecture,
+        in_channels=1,
         offsets=config.offsets,
         patch_vx=config.patch_vx,
         stride_vx=config.stride_vx,
         halo_vx=config.halo_vx,
+        phase_vx=config.phase_vx,
         voxel_nm=config.voxel_nm,
-        recommended=config.recommended,
+        normalisation=NORMALISATION,
+        coding=config.coding,
         training=training,
     )
 
 
 def _settings(config: AffinityTraining) -> dict[str, Any]:
-    plain = config.model_dump(mode="json", exclude={"volumes", "out", "recommended"})
+    plain = config.model_dump(mode="json", exclude={"volumes", "out"})
     return {"config": plain, "seed": config.seed, "attribution": config.attribution}
 
 
