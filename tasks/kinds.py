@@ -13,6 +13,7 @@ from emseg.tasks.predict import Predict
 from emseg.tasks.relabel import Relabel
 from emseg.tasks.resolve import Resolve
 from emseg.tasks.score import Score
+from emseg.tasks.stats import Stats
 
 KINDS: Mapping[str, type[Task]] = {
     task.kind: task
@@ -25,5 +26,6 @@ KINDS: Mapping[str, type[Task]] = {
         Relabel,
         Resolve,
         Score,
+        Stats,
     )
 }
