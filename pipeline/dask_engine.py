@@ -1,8 +1,9 @@
 """The Dask engine: tasks on the workers of a scheduler, or of a cluster of processes on this machine.
 
 Dask only carries messages out and receipts back, both small JSON texts. It never retries: a worker that dies, or a task
-that fails, is an outcome, and the driver decides. Give a scheduler of your own `distributed.scheduler.allowed-failures: 0`,
-else it runs a task whose worker died up to three times more before it says so (harmless, but uncounted).
+that fails, is an outcome, and the driver decides. Give a scheduler of your own the setting
+`distributed.scheduler.allowed-failures: 0`, else it runs a task whose worker died up to three times more before it says
+so (harmless, but uncounted).
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class DaskEngine:
         """
         self.device = device
         self.cluster = None if address else _local_cluster(workers)
-        self.address = address or self.cluster.scheduler_address
+        self.address = str(self.cluster.scheduler_address if self.cluster else address)
         self.client = _connected(self.address)
         self.pending: dict[str, tuple[str, Future]] = {}
         self.ended: SimpleQueue[str] = SimpleQueue()
@@ -126,8 +127,8 @@ def _local_cluster(workers: int) -> LocalCluster:
             threads_per_worker=1,
             processes=True,
             host="127.0.0.1",
-            dashboard_address=None,
-            worker_dashboard_address=None,
+            dashboard_address="127.0.0.1:0",  # its health page only, on a free port
+            scheduler_kwargs={"dashboard": False},
             resources={"GPU": 1},
         )
 

@@ -1,0 +1,114 @@
+"""Dask workers and schedulers that die in the middle of tasks."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from emseg.pipeline.dask_engine import DaskEngine
+from emseg.pipeline.driver import Driver
+from emseg.pipeline.execute import message_of
+from emseg.tasks.volume.errors import TransientError
+
+pytestmark = [pytest.mark.fault, pytest.mark.slow]
+
+
+@pytest.fixture
+def engine() -> Iterator[DaskEngine]:
+    engine = DaskEngine(None, workers=1)
+    yield engine
+    engine.close()
+
+
+def block(path: Path) -> bytes:
+    """Replace a stored object by a pipe without a writer, so that its reader waits; the bytes that it held."""
+    content = path.read_bytes()
+    path.unlink()
+    os.mkfifo(path)
+    return content
+
+
+def unblock(path: Path, content: bytes) -> None:
+    path.unlink()
+    path.write_bytes(content)
+
+
+def await_processing(engine: DaskEngine) -> None:
+    deadline = time.monotonic() + 30
+    while not any(engine.client.processing().values()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(0.5)  # from the queue of the worker into the task
+
+
+def test_a_cluster_here_listens_on_the_loopback_only(engine):
+    """No process of a cluster on this machine opens a port to other machines."""
+    me = psutil.Process()
+    listening = [
+        connection.laddr.ip
+        for process in (me, *me.children(recursive=True))
+        for connection in process.net_connections()
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert set(listening) == {"127.0.0.1"}
+
+
+def test_the_death_of_a_worker_is_an_outcome(case, engine):
+    """A worker killed in a task gives one outcome with an error that another attempt may not meet."""
+    content = block(case.source_path())
+    key = case.first[0]
+    engine.submit(key, "a1", message_of(case.plan, case.run.url, key), "cpu")
+    await_processing(engine)
+    os.kill(engine.cluster.workers[0].pid, signal.SIGKILL)
+    (outcome,) = engine.outcomes(60)
+    unblock(case.source_path(), content)
+    assert (outcome.key, outcome.error, outcome.permanent) == (key, "KilledWorker", False)
+
+
+def test_a_killed_worker_costs_one_attempt(case, engine):
+    """The driver submits the task of a killed worker again; the run completes with one counted attempt."""
+    content = block(case.source_path())
+    killed = []
+
+    def kill_once(tally):
+        if not killed and any(engine.client.processing().values()):
+            time.sleep(0.5)
+            os.kill(engine.cluster.workers[0].pid, signal.SIGKILL)
+            unblock(case.source_path(), content)
+            killed.append(True)
+
+    tally = Driver(case.plan, case.ledger, engine, watch=kill_once).run()
+    assert tally.complete
+    assert not tally.failed
+    assert sum(case.ledger.counted(key) for key in case.plan.keys()) >= 1
+
+
+def test_a_lost_scheduler_ends_the_run_for_now(case, tmp_path):
+    """Without its scheduler the driver stops with exit code 75, and a second run completes the first."""
+    where = tmp_path / "scheduler.json"
+    flags = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(where)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "distributed.cli.dask_scheduler", *flags], stderr=subprocess.DEVNULL
+    )
+    try:
+        while not where.exists():
+            assert process.poll() is None
+            time.sleep(0.1)
+        engine = DaskEngine(json.loads(where.read_text())["address"])
+        with pytest.raises(TransientError, match="is lost") as caught:
+            Driver(case.plan, case.ledger, engine, watch=lambda tally: process.kill()).run()
+    finally:
+        process.kill()
+        process.wait()
+    engine.close()
+    assert caught.value.exit_code == 75
+    assert all(case.ledger.counted(key) == 0 for key in case.plan.keys())
