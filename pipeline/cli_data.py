@@ -101,24 +101,21 @@ def phantom(
     size: Annotated[str, typer.Option(help="x,y,z in voxels")] = "192,192,192",
     offset: Annotated[str, typer.Option(help="x,y,z of the first voxel")] = "0,0,0",
     seed: Annotated[int, typer.Option(min=0, help="decides everything")] = 0,
-    preset: Annotated[str, typer.Option(help="plain, or everything: soma, glia, vessel, blank, resin, gap")] = "plain",
+    everything: Annotated[
+        bool, typer.Option("--everything", help="soma, glia, vessel, blank slab, resin, gap")
+    ] = False,
     affinities: Annotated[bool, typer.Option("--affinities", help="also perfect affinities, for scale tests")] = False,
     workers: Workers = 0,
     as_json: AsJson = False,
 ) -> None:
     """Make EM-like tissue with dense truth, of any size, from a seed."""
-    from emseg.pipeline.phantom import make_phantom
+    from emseg.pipeline.phantom import make_phantom, params_of
 
     box = BBox.sized(numbers(offset, "--offset"), numbers(size, "--size"))
+    params = params_of(seed, everything)
     with bars(f"phantom {dest}") as watch:
         values = make_phantom(
-            dest,
-            box,
-            seed=seed,
-            preset=preset,
-            affinities=affinities,
-            workers=workers_of(Engine(workers=workers)),
-            watch=watch,
+            dest, box, params, affinities=affinities, workers=workers_of(Engine(workers=workers)), watch=watch
         )
     say(values, as_json, f"made {values['image']} and {values['labels']}, {box}")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from emseg.pipeline.config import RunConfig
 from emseg.pipeline.evaluate import evaluate
-from emseg.pipeline.phantom import make_phantom
+from emseg.pipeline.phantom import make_phantom, params_of
 from emseg.pipeline.planner import open_run, plan_run
 from emseg.pipeline.progress import bars
 from emseg.pipeline.runner import run_plan
@@ -24,7 +24,7 @@ def run_demo(out: str, size_vx: int, *, seed: int, workers: int) -> dict[str, An
     root = canonical_url(out)
     box = BBox.sized((0, 0, 0), (size_vx,) * 3)
     with bars(f"phantom {root}") as watch:
-        made = make_phantom(joined_url(root, "phantom"), box, seed=seed, workers=workers, watch=watch)
+        made = make_phantom(joined_url(root, "phantom"), box, params_of(seed), workers=workers, watch=watch)
     chunk_vx = -(-size_vx // CHUNKS_A_SIDE // STORAGE_VX) * STORAGE_VX
     stage = {"chunk_vx": (chunk_vx,) * 3}
     config = RunConfig.model_validate(

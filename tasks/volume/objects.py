@@ -21,7 +21,7 @@ from emseg.tasks.volume.errors import CorruptChunkError, TransientError
 from emseg.tasks.volume.limits import SMALL_OBJECT_BYTES
 from emseg.tasks.volume.url import canonical_url, local_path, require_key
 
-FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG)
+FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 
 
 def sha256(content: bytes) -> str:
@@ -180,9 +180,11 @@ class FileBackend:
             _sync_folder(target.parent)
         except OSError as error:
             temporary.unlink(missing_ok=True)
-            raise TransientError(
-                f"{target}: cannot be written ({error.strerror}); free space or mend rights"
-            ) from error
+            if error.errno in FORBIDDEN:
+                raise LayerError(
+                    f"{target}: cannot be written ({error.strerror}); choose a place you may write"
+                ) from None
+            raise TransientError(f"{target}: cannot be written ({error.strerror}); free space and go on") from error
         return True
 
 

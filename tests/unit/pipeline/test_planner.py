@@ -1,0 +1,151 @@
+"""From a config to a plan: what is refused, what is pinned, and that nothing is half-written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from emseg.pipeline.config import RunConfig
+from emseg.pipeline.costs import price_of
+from emseg.pipeline.plan import Plan
+from emseg.pipeline.planner import open_run, plan_run
+from emseg.tasks.volume.bbox import BBox
+from emseg.tasks.volume.errors import ConfigError, EmsegError, LayerError, PlanChangedError
+from emseg.tasks.volume.info import LayerSpec
+from emseg.tasks.volume.layer import create_layer
+
+BOX = BBox.sized((-5, 8, 3), (40, 36, 44))
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> str:
+    """A small image layer."""
+    url = str(tmp_path / "image")
+    layer = create_layer(url, LayerSpec("image", "uint8", 1, BOX, (10, 10, 10), (32, 32, 32)))
+    layer.write(BOX, np.random.default_rng(0).integers(1, 255, BOX.shape_ZYX).astype(np.uint8))
+    return url
+
+
+def config(tmp_path: Path, image: str, **changes: Any) -> RunConfig:
+    values: dict[str, Any] = {
+        "run": str(tmp_path / "run"),
+        "source": {"layer": image},
+        "layers": {"chunk_vx": (16, 16, 16)},
+        "stages": {
+            "predict": {"chunk_vx": (32, 32, 32)},
+            "fragment": {"chunk_vx": (20, 20, 20)},
+            "relabel": {"chunk_vx": (32, 32, 32)},
+        },
+    }
+    for path, value in changes.items():
+        place = values
+        *above, last = path.split("__")
+        for part in above:
+            place = place.setdefault(part, {})
+        place[last] = value
+    return RunConfig.model_validate(values)
+
+
+def test_every_key_of_a_plan_makes_a_task(tmp_path: Path, image: str) -> None:
+    """Each key that a plan counts is a task of its kind, with that key."""
+    plan = plan_run(config(tmp_path, image)).plan
+    keys = list(plan.keys())
+    assert len(keys) == sum(plan.planned().values()) == len(set(keys))
+    assert all(plan.task(key).key == key for key in keys)
+
+
+def test_producers_and_dependants_are_inverse(tmp_path: Path, image: str) -> None:
+    """A task is among the dependants of exactly its producers, in every stage."""
+    plan = plan_run(config(tmp_path, image)).plan
+    keys = list(plan.keys())
+    dependants = {k: set(plan.dependants(k)) for k in keys}
+    for key in keys:
+        assert set(plan.producers(key)) == {k for k in keys if key in dependants[k]}
+
+
+def test_a_stored_plan_reads_back_the_same(tmp_path: Path, image: str) -> None:
+    """Storing keeps the hash, and storing again finds the same plan."""
+    c = config(tmp_path, image)
+    planned, run = plan_run(c), open_run(c)
+    assert planned.store(run)
+    assert not plan_run(c).store(run)
+    assert Plan.from_json(planned.plan.to_json()).hash == planned.plan.hash
+
+
+def test_a_changed_plan_names_the_key(tmp_path: Path, image: str) -> None:
+    """Another threshold in the same directory is refused by the key's name."""
+    first = config(tmp_path, image)
+    plan_run(first).store(open_run(first))
+    second = config(tmp_path, image, stages__merge={"threshold": "0.4"})
+    with pytest.raises(PlanChangedError, match=r"config\.stages\.merge\.threshold was '0\.5', now '0\.4'"):
+        plan_run(second).store(open_run(second))
+
+
+def test_engines_do_not_change_the_plan(tmp_path: Path, image: str) -> None:
+    """Who runs the tasks, and where, is no part of the plan."""
+    one = plan_run(config(tmp_path, image)).plan.hash
+    other = plan_run(
+        config(tmp_path, image, engine={"kind": "dask", "workers": 7}, run=str(tmp_path / "else"))
+    ).plan.hash
+    assert one == other
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "words"),
+    [
+        ({"source__layer": "/nowhere/at/all"}, LayerError, "no info file"),
+        ({"stages__predict": {"chunk_vx": (24, 24, 24)}}, ConfigError, "no whole number of storage chunks"),
+        ({"stages__relabel": {"chunk_vx": (17, 32, 32)}}, ConfigError, "stages.relabel.chunk_vx"),
+        ({"stages__predict": {"model": "no-such-model"}}, ConfigError, "there is no model 'no-such-model'"),
+        ({"bbox": ((0, 0, 0), (10, 10, 10))}, ConfigError, "inside the source's bounds"),
+        ({"source__mip": 3}, LayerError, "has no mip 3"),
+        ({"normalise": {"kind": "global", "levels": "/nowhere.json"}}, ConfigError, "run `emseg stats`"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_anything_is_written(
+    tmp_path: Path, image: str, changes: dict[str, Any], error: type[EmsegError], words: str
+) -> None:
+    """Each misfit is one line that names it, and the run directory stays absent."""
+    with pytest.raises(error, match=words) as caught:
+        plan_run(config(tmp_path, image, **changes))
+    assert caught.value.exit_code == 2
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_coordinates_beyond_the_codes_are_refused(tmp_path: Path) -> None:
+    """A bbox whose voxels have no code is refused at plan time."""
+    box = BBox.sized(((1 << 20) - 8, 0, 0), (16, 16, 16))
+    url = str(tmp_path / "far")
+    create_layer(url, LayerSpec("image", "uint8", 1, box, (10, 10, 10), (16, 16, 16)))
+    with pytest.raises(ConfigError, match="has no code"):
+        plan_run(config(tmp_path, url))
+
+
+def test_a_model_of_another_voxel_size_is_a_warning(tmp_path: Path) -> None:
+    """The run is planned, and the person is told."""
+    url = str(tmp_path / "coarse")
+    create_layer(url, LayerSpec("image", "uint8", 1, BOX, (4, 4, 40), (32, 32, 32)))
+    assert "was trained on voxels of" in plan_run(config(tmp_path, url)).warnings[0]
+
+
+def test_a_dtype_that_the_model_does_not_take_is_refused(tmp_path: Path) -> None:
+    """float32 images are refused with what is allowed."""
+    url = str(tmp_path / "float")
+    create_layer(url, LayerSpec("image", "float32", 1, BOX, (10, 10, 10), (32, 32, 32)))
+    with pytest.raises(ConfigError, match="is float32; this run takes uint8"):
+        plan_run(config(tmp_path, url))
+
+
+def test_a_price_counts_patches_and_reads_exactly(tmp_path: Path, image: str) -> None:
+    """The halo overhead of the leaves is the voxels that they read over the voxels of the box."""
+    planned = plan_run(config(tmp_path, image))
+    price = price_of(planned.plan, planned.specs, planned.model)
+    tier = planned.plan.tier["fragment"]
+    read = sum(tier.grid.core(i).padded(1).clipped(BOX).voxels for i in tier.grid.indices())
+    assert price.halo_overhead["fragment"] == pytest.approx(read / BOX.voxels)
+    assert price.tasks == planned.plan.planned()
+    assert price.halo_overhead["predict"] > 1
