@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from emseg.tasks.volume.compression import SUFFIX, compressed, decompressed
-from emseg.tasks.volume.errors import CorruptChunkError, TransientError
+from emseg.tasks.volume.errors import CorruptChunkError, LayerError, TransientError
 from emseg.tasks.volume.limits import SMALL_OBJECT_BYTES
 from emseg.tasks.volume.url import canonical_url, local_path, require_key
 
