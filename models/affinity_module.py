@@ -50,7 +50,7 @@ class AffinityModule(lightning.LightningModule):  # type: ignore[misc]
         """Loss of the averaged weights, and a picture of the first crop."""
         image, target, mask = batch
         logits = self.average(image)
-        self.log("tune/loss", affinity_loss(logits, target, mask), prog_bar=True)
+        self.log("tune/loss", affinity_loss(logits, target, mask), prog_bar=True, sync_dist=True)
         if number == 0 and self.logger is not None and hasattr(self.logger.experiment, "add_image"):
             middle = image.shape[2] // 2
             rows = [(image[0, 0, middle] + 1) / 2, torch.sigmoid(logits[0, 0, middle]), target[0, 0, middle]]

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
+
 import numpy as np
 from scipy.ndimage import gaussian_filter  # type: ignore[import-untyped]
 
+from emseg.models.symmetry import Symmetry, turn
 
-def turned(rng: np.random.Generator, *arrays_ZYX: np.ndarray) -> list[np.ndarray]:
-    """The same one of the 48 symmetries of a cube applied to each array."""
-    order = rng.permutation(3)
-    flips = tuple(slice(None, None, -1) if rng.random() < 0.5 else slice(None) for _ in range(3))
-    return [np.ascontiguousarray(np.transpose(a, order)[flips]) for a in arrays_ZYX]
+
+def drawn_symmetry(rng: np.random.Generator, alike_ZYX: Sequence[Hashable] = (0, 0, 0)) -> Symmetry:
+    """One of the 48 symmetries of a cube; only axes z, y, x that are alike (voxel size, extent) change places."""
+    drawn = [int(axis) for axis in rng.permutation(3)]
+    flips = (bool(rng.random() < 0.5), bool(rng.random() < 0.5), bool(rng.random() < 0.5))
+    of_kind = {kind: iter([a for a in drawn if alike_ZYX[a] == kind]) for kind in alike_ZYX}
+    z, y, x = (next(of_kind[kind]) for kind in alike_ZYX)
+    return Symmetry((z, y, x), flips)
+
+
+def turned(symmetry: Symmetry, *arrays_ZYX: np.ndarray) -> list[np.ndarray]:
+    """The same symmetry applied to each array."""
+    return [np.ascontiguousarray(turn(symmetry, array)) for array in arrays_ZYX]
 
 
 def recoloured(rng: np.random.Generator, image_ZYX: np.ndarray) -> np.ndarray:
@@ -21,7 +32,7 @@ def recoloured(rng: np.random.Generator, image_ZYX: np.ndarray) -> np.ndarray:
 
 
 def degraded(rng: np.random.Generator, image_ZYX: np.ndarray) -> np.ndarray:
-    """Sometimes blurred (σ ≤ 1), often noisy (sd ≤ 0.05), sometimes with a blank section."""
+    """Sometimes blurred (σ ≤ 1), often noisy (sd ≤ 0.05), sometimes with a blank section; float32 in [0, 1]."""
     image = image_ZYX
     if rng.random() < 0.1:
         image = gaussian_filter(image, rng.uniform(0.3, 1.0))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-Offset = tuple[int, int, int]
+from emseg.models.symmetry import Offset, edge_slices
 
 
 def eroded(labels_ZYX: np.ndarray) -> np.ndarray:
@@ -42,16 +42,7 @@ def affinities(
     shape = (len(offsets), *labels_ZYX.shape)
     target, mask = np.zeros(shape, np.float32), np.zeros(shape, bool)
     for channel, offset in enumerate(offsets):
-        here, there = _ends(offset, labels_ZYX.shape)
+        here, there = edge_slices(offset, labels_ZYX.shape)
         target[channel][here] = (labels_ZYX[here] == labels_ZYX[there]) & (labels_ZYX[here] != 0)
         mask[channel][here] = known_ZYX[here] & known_ZYX[there]
     return target, mask
-
-
-def _ends(offset: Offset, shape: Sequence[int]) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    """Slices [z, y, x] of the voxels whose other end is inside, and of those ends."""
-    here, there = [], []
-    for step, n in zip(reversed(offset), shape, strict=True):
-        here.append(slice(max(0, -step), n - max(0, step)))
-        there.append(slice(max(0, step), n + min(0, step)))
-    return tuple(here), tuple(there)

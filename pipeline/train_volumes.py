@@ -1,0 +1,99 @@
+"""What a network is trained on: boxes of files or layers, opened here and handed to the trainer as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emseg.pipeline.train_config import AffinityTraining, TrainingVolume, Triple
+from emseg.tasks.volume.bbox import BBox
+from emseg.tasks.volume.errors import ConfigError
+from emseg.tasks.volume.foreign import file_digest, open_foreign
+from emseg.tasks.volume.layer import open_layer
+from emseg.tasks.volume.url import redacted
+
+LEVELS = 255  # grey levels of a uint8 image
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A file or layer: how to read a box as [c, z, y, x]; sha256 of the file that it came from, and where that lies."""
+
+    where: str
+    bounds: BBox
+    read: Callable[[BBox], np.ndarray]
+    digest: str
+    offset: tuple[int, ...]
+
+
+class ArrayVolume:
+    """A box of a volume, in memory: image uint8 and labels, both [z, y, x]."""
+
+    def __init__(self, image_ZYX: np.ndarray, labels_ZYX: np.ndarray) -> None:
+        self.image_ZYX, self.labels_ZYX = image_ZYX, labels_ZYX
+
+    @property
+    def shape_ZYX(self) -> Triple:
+        """Voxels."""
+        z, y, x = self.image_ZYX.shape
+        return (z, y, x)
+
+    def sample(self, low_ZYX: Triple, size_ZYX: Triple) -> tuple[np.ndarray, np.ndarray]:
+        """Image float32 in [0, 1] and labels int64 of a crop."""
+        at = tuple(slice(a, a + n) for a, n in zip(low_ZYX, size_ZYX, strict=True))
+        return self.image_ZYX[at].astype(np.float32) / LEVELS, self.labels_ZYX[at].astype(np.int64)
+
+
+def opened(name: str) -> Opened:
+    """A file (file.h5:dataset, .npy, TIFF, folder of sections) or a layer.
+
+    Raises:
+        ConfigError, LayerError: neither can be read.
+    """
+    if "://" in name or (Path(name) / "info").is_file():
+        layer = open_layer(name)
+        source = layer.emseg.get("ingested") or {}
+        digest, offset = str(source.get("sha256", "")), tuple(source.get("offset", (0, 0, 0)))
+        return Opened(redacted(name), layer.bounds, layer.read, digest, offset)
+    foreign = open_foreign(name)
+    path = Path(name.rpartition(":")[0]) if ":" in Path(name).name else Path(name)
+    digest = file_digest(path) if path.is_file() else ""
+    return Opened(foreign.where, BBox.sized((0, 0, 0), foreign.size), foreign.read, digest, (0, 0, 0))
+
+
+def part_of(volume: TrainingVolume, part: str) -> ArrayVolume:
+    """The box `part`, "train" or "tune", of a volume.
+
+    Raises:
+        ConfigError: the box leaves the volume, or the image is not uint8.
+    """
+    box = BBox.of(*(volume.train if part == "train" else volume.tune))
+    arrays = []
+    for name in (volume.image, volume.labels):
+        source = opened(name)
+        if not source.bounds.holds(box):
+            raise ConfigError(f"{source.where}: {part} box {box} leaves it; it holds {source.bounds}")
+        array = source.read(box)
+        if len(array) != 1:
+            raise ConfigError(f"{source.where}: has {len(array)} channels; training takes one")
+        arrays.append(array[0])
+    if arrays[0].dtype != np.uint8:
+        raise ConfigError(f"{volume.image}: is {arrays[0].dtype}; training takes uint8 images")
+    return ArrayVolume(arrays[0], arrays[1])
+
+
+def seen(config: AffinityTraining) -> list[dict[str, Any]]:
+    """What a model has seen, for `evaluate` to refuse: boxes in the voxels of the files that the labels came from."""
+    out: list[dict[str, Any]] = []
+    for volume in config.volumes:
+        source = opened(volume.labels)
+        back = [-o for o in source.offset]
+        for part, box in (("train", volume.train), ("tune", volume.tune)):
+            bbox = BBox.of(*box).shifted(back).to_json()
+            name = source.where.rsplit("/", 1)[-1]
+            out.append({"name": name, "sha256": source.digest, "part": part, "bbox": [list(v) for v in bbox]})
+    return out
