@@ -18,10 +18,11 @@ TASK_CLASSES = ("cpu", "gpu", "big")
 
 @dataclass(frozen=True)
 class Leased:
-    """A message that is ours for a while; the handle is the transport's."""
+    """A message that is ours for a while; the handle is the transport's. `unreadable` says why it is no message."""
 
     text: str
     handle: str
+    unreadable: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Transport(Protocol):
         """Put messages; how many are there for certain, else TransientError names the shortfall."""
 
     def lease(self, lease_s: float) -> Leased | None:
-        """Take a message; unreadable ones are set aside on the way."""
+        """Take a message, None if none is visible; it may be an unreadable one."""
 
     def renew(self, handle: str, lease_s: float) -> str | None:
         """Keep a message (or keep it hidden) for so long from now; the new handle, None if the lease has lapsed."""

@@ -8,6 +8,7 @@ has lapsed. `ptq status`, `release` and `purge` work on the folder as before.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import math
@@ -54,7 +55,7 @@ class FileTransport:
         return count
 
     def lease(self, lease_s: float) -> Leased | None:
-        """Rename a message that is visible; what cannot be read is set aside."""
+        """Rename a message that is visible."""
         for name in self._visible():
             leased = self._renamed(name, lease_s)
             if leased is None:
@@ -62,7 +63,7 @@ class FileTransport:
             try:
                 return Leased(unpack(self._content(leased)), leased)
             except MessageError as error:
-                self.set_aside(Leased("", leased), str(error))
+                return Leased("", leased, str(error))
             except FileNotFoundError:
                 continue
         return None
@@ -77,51 +78,57 @@ class FileTransport:
 
     def ack(self, handle: str) -> bool:
         """Remove the message if it still has the name that we gave it."""
-        try:
-            os.remove(self.queue / handle)
-        except FileNotFoundError:
-            return False
+        with _trouble(self.queue):
+            try:
+                os.remove(self.queue / handle)
+            except FileNotFoundError:
+                return False
         return True
 
     def set_aside(self, leased: Leased, reason: str) -> None:
         """Move the message into `dead`, beside a file with the reason."""
         ident = uuid.uuid4().hex
         note = {"name": ascii(leased.handle), "reason": reason, "at_s": self.clock()}
-        _write_synced(self.set_apart / f"{ident}.reason.json", json.dumps(note))
+        with _trouble(self.set_apart):
+            _write_synced(self.set_apart / f"{ident}.reason.json", json.dumps(note))
         self._rename(leased.handle, f"../dead/{ident}.message")
 
     def dead(self) -> int:
         """Number of messages set aside."""
-        return sum(entry.name.endswith(".message") for entry in os.scandir(self.set_apart))
+        return sum(name.endswith(".message") for name in self._names(self.set_apart))
 
     def size(self) -> Size:
         """Count of the folder."""
         now_s = self.clock()
-        later = [get_timestamp(e.name) > now_s for e in os.scandir(self.queue) if _is_message(e.name)]
+        later = [get_timestamp(name) > now_s for name in self._names(self.queue) if _is_message(name)]
         return Size(len(later) - sum(later), sum(later))
+
+    def _names(self, folder: Path) -> Iterator[str]:
+        with _trouble(folder), os.scandir(folder) as entries:
+            for entry in entries:
+                yield entry.name
 
     def _visible(self) -> Iterator[str]:
         """Names whose time has come, shuffled within each handful; stray names are set aside."""
-        now_s = self.clock()
-        with os.scandir(self.queue) as entries:
-            names = (e.name for e in entries)
-            while batch := list(itertools.islice(names, CANDIDATES)):
-                random.shuffle(batch)
-                for name in batch:
-                    if not _is_message(name):
-                        self.set_aside(Leased("", name), "a file of the queue has no message's name; it is set aside")
-                    elif get_timestamp(name) <= now_s:
-                        yield name
+        now_s, names = self.clock(), self._names(self.queue)
+        while batch := list(itertools.islice(names, CANDIDATES)):
+            random.shuffle(batch)
+            for name in batch:
+                if not _is_message(name):
+                    self.set_aside(Leased("", name), "a file of the queue has no message's name; it is set aside")
+                elif get_timestamp(name) <= now_s:
+                    yield name
 
     def _renamed(self, name: str, lease_s: float) -> str | None:
         later = set_timestamp(name, math.ceil(self.clock() + lease_s))
         return later if self._rename(name, later) else None
 
     def _rename(self, name: str, new_name: str) -> bool:
-        try:
-            os.rename(self.queue / name, self.queue / new_name)
-        except FileNotFoundError:
-            return False
+        with _trouble(self.queue):
+            try:
+                os.rename(self.queue / name, self.queue / new_name)
+            except FileNotFoundError:
+                return False
         return True
 
     def _content(self, name: str) -> bytes:
@@ -132,6 +139,15 @@ class FileTransport:
             raise
         except OSError as error:
             raise MessageError(f"a queue message cannot be opened ({plain(error)}); it is set aside") from None
+
+
+@contextlib.contextmanager
+def _trouble(folder: Path) -> Iterator[None]:
+    """What the file system refuses may pass: a full disk, a lost mount."""
+    try:
+        yield
+    except OSError as error:
+        raise TransientError(f"{folder}: {error.strerror}; free space, mend rights or mount it again") from error
 
 
 def _is_message(name: str) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
-import time
 from dataclasses import dataclass
 from multiprocessing.context import SpawnProcess
 from typing import Any
@@ -18,6 +17,7 @@ from emseg.tasks.volume.errors import ConfigError, EmsegError
 STOP_GRACE_S = 9.0  # a worker hands back within this
 RESTARTS = 5  # of one worker, then the device is given up
 RESTART_S = 2.0
+LOOK_S = 60.0
 log = structlog.get_logger()
 
 
@@ -61,19 +61,21 @@ def supervise(devices: list[str], queue_url: str, task_class: str, **options: An
     with Stop() as stop:
         posts = [Post(d, _started(d, queue_url, task_class, options)) for d in devices]
         try:
-            while not stop.requested and any(p.process.is_alive() or _revivable(p) for p in posts):
-                for post in posts:
-                    if _revivable(post):
-                        log.warning("worker died", device=post.device, code=post.process.exitcode)
-                        time.sleep(RESTART_S)
-                        post.process, post.restarts = (
-                            _started(post.device, queue_url, task_class, options),
-                            post.restarts + 1,
-                        )
-                stop.wait([p.process.sentinel for p in posts if p.process.is_alive()], 60.0)
+            while not stop.requested and (left := [p for p in posts if p.process.is_alive() or _revivable(p)]):
+                stop.wait([p.process.sentinel for p in left], LOOK_S)
+                for post in filter(_revivable, left):
+                    log.warning("worker died", device=post.device, code=post.process.exitcode)
+                    stop.wait([], RESTART_S)
+                    post.process = _started(post.device, queue_url, task_class, options)
+                    post.restarts += 1
         finally:
             _end(posts)
-    return max(0 if p.process.exitcode == 0 else abs(p.process.exitcode or 1) for p in posts)
+    return max(_code(p.process.exitcode) for p in posts)
+
+
+def _code(exitcode: int | None) -> int:
+    """Exit code of a process; a signal counts as 1."""
+    return exitcode if exitcode is not None and exitcode >= 0 else 1
 
 
 def _revivable(post: Post) -> bool:

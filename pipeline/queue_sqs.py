@@ -64,14 +64,15 @@ class SqsTransport:
         return count
 
     def lease(self, lease_s: float) -> Leased | None:
-        """Receive one message; what cannot be read is set aside."""
-        while found := self._receive(lease_s):
-            handle, body = found["ReceiptHandle"], found["Body"]
-            try:
-                return Leased(unpack(body), handle)
-            except MessageError as error:
-                self.set_aside(Leased(body, handle), str(error))
-        return None
+        """Receive one message."""
+        found = self._receive(lease_s)
+        if found is None:
+            return None
+        handle, body = found["ReceiptHandle"], found["Body"]
+        try:
+            return Leased(unpack(body), handle)
+        except MessageError as error:
+            return Leased(body, handle, str(error))
 
     def renew(self, handle: str, lease_s: float) -> str | None:
         """Change the visibility timeout."""

@@ -142,16 +142,22 @@ class Worker:
 
     def _parsed(self, leased: Leased) -> Job | None:
         """The task of a message; one that is no task is set aside."""
+        if leased.unreadable:
+            self._set_aside(leased, leased.unreadable)
+            return None
         try:
             plan, run, task = parse_message(leased.text, self.root)
         except (*TROUBLE, *UNREADABLE) as error:
             if not is_poison(error):
                 raise
-            log.warning("message set aside", reason=plain(error))
-            self.transport.set_aside(leased, plain(error))
-            self.served.set_aside += 1
+            self._set_aside(leased, plain(error))
             return None
         return Job(plan, Ledger(run), task.key, leased)
+
+    def _set_aside(self, leased: Leased, reason: str) -> None:
+        log.warning("message set aside", reason=reason)
+        self.transport.set_aside(leased, reason)
+        self.served.set_aside += 1
 
     def _handle(self, job: Job) -> None:
         """Skip, drop, postpone or execute."""
@@ -172,7 +178,8 @@ class Worker:
         attempt = job.ledger.begin(job.key, self.lease_s, f"queue@{platform.node()}")
         heartbeat = Heartbeat(self.transport, job.ledger, job.key, attempt, job.leased.handle, self.lease_s)
         try:
-            self.child.submit(job.key, attempt, job.leased.text)
+            with contextlib.suppress(BrokenPipeError):  # a child that died just now: its outcome says so
+                self.child.submit(job.key, attempt, job.leased.text)
             outcome = self._awaited(heartbeat)
             if outcome is None:
                 self._hand_back(job, heartbeat)

@@ -86,17 +86,17 @@ class TestFileTransport:
         assert queue.lease(1) is not None
 
     @pytest.mark.parametrize("content", [b"", b'{"payl', b"\xff\xfe", b"[1, 2]", b"{}", b"x" * (MESSAGE_BYTES + 1)])
-    def test_a_torn_message_is_set_aside_with_a_reason(self, queue: FileTransport, content: bytes) -> None:
-        """What cannot be read leaves the queue, and does not keep a good message from being leased."""
+    def test_a_torn_message_can_be_set_aside(self, queue: FileTransport, content: bytes) -> None:
+        """What cannot be read is leased with the reason, and set aside it lies in `dead` beside that reason."""
         (queue.queue / "0--torn.json").write_bytes(content)
-        queue.insert(["good"])
         leased = queue.lease(5)
         assert leased is not None
-        assert leased.text == "good"
-        assert queue.lease(5) is None
-        assert queue.dead() == 1
+        assert "set aside" in leased.unreadable
+        queue.set_aside(leased, leased.unreadable)
+        assert (queue.size().total, queue.dead()) == (0, 1)
         note = json.loads(next(queue.set_apart.glob("*.reason.json")).read_text())
-        assert "set aside" in note["reason"]
+        assert note["reason"] == leased.unreadable
+        assert next(queue.set_apart.glob("*.message")).read_bytes() == content
 
     @pytest.mark.parametrize("name", ["stray", "x--y.json", "0--a--b.json", "0--a.txt", "٣--a.json", b"\xff\n"])
     def test_a_stray_file_is_set_aside(self, queue: FileTransport, name: str | bytes) -> None:
@@ -105,11 +105,19 @@ class TestFileTransport:
         assert queue.lease(5) is None
         assert (queue.size().total, queue.dead()) == (0, 1)
 
-    def test_a_folder_in_the_queue_is_set_aside(self, queue: FileTransport) -> None:
+    def test_a_folder_in_the_queue_can_be_set_aside(self, queue: FileTransport) -> None:
         """A folder with a message's name is no reason to die."""
         (queue.queue / "0--folder.json").mkdir()
-        assert queue.lease(5) is None
-        assert queue.dead() == 1
+        leased = queue.lease(5)
+        assert leased is not None
+        queue.set_aside(leased, leased.unreadable)
+        assert (queue.size().total, queue.dead()) == (0, 1)
+
+    def test_a_queue_that_is_gone_is_trouble_that_may_pass(self, queue: FileTransport) -> None:
+        """A folder that vanished (a lost mount) raises TransientError, not a bare OSError."""
+        queue.queue.rmdir()
+        with pytest.raises(TransientError, match="mount it again"):
+            queue.lease(5)
 
     def test_a_failed_write_names_the_shortfall(self, queue: FileTransport) -> None:
         """insert() into a folder that is gone raises TransientError that says how many got there."""

@@ -1,11 +1,13 @@
 """The parent of a queue worker: what it does with each kind of message, and how it ends a task."""
 
 import json
+import os
 import random
 import time
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
 from faults.queue_runs import SMALL, complete, inline_worker, pyramid
 
 from emseg.pipeline.execute import message_of
@@ -14,7 +16,8 @@ from emseg.pipeline.plan import Plan
 from emseg.pipeline.queue import Leased, Queues
 from emseg.pipeline.queue_attempts import live_for_s
 from emseg.pipeline.queue_feed import FeedSettings, enqueue, enqueue_after, enqueue_start
-from emseg.pipeline.queue_fleet import chosen_devices
+from emseg.pipeline.queue_fleet import chosen_devices, serve_device, supervise
+from emseg.pipeline.queue_trouble import is_poison
 from emseg.pipeline.receipts import Ledger
 from emseg.pipeline.worker import Worker
 from emseg.tasks.downsample import Downsample
@@ -202,6 +205,44 @@ def test_fuzzed_messages_are_all_set_aside(run: tuple[Plan, Ledger, Queues], wor
     assert not list(ledger.receipts())
 
 
+def test_torn_messages_do_not_keep_a_good_one(run: tuple[Plan, Ledger, Queues], worker: Worker) -> None:
+    """Files that are no messages are set aside by the worker, and the task among them runs."""
+    plan, ledger, queues = run
+    folder = Path(queues.url.removeprefix("fq://"), "cpu", "queue")
+    enqueue(plan, ledger, queues, [next(plan.keys())])
+    for i in range(20):
+        (folder / f"0--torn{i}.json").write_bytes(b"\xff" * i)
+    drain(worker)
+    assert (worker.served.set_aside, queues.of("cpu").dead()) == (20, 20)
+    assert ledger.exists(next(plan.keys()))
+
+
+def test_other_bytes_than_the_first_receipt_are_reported(
+    run: tuple[Plan, Ledger, Queues], worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A duplicate that loses the race for the receipt with other outputs is recorded as not deterministic."""
+    plan, ledger, queues = run
+    key = next(plan.keys())
+
+    def raced(task: Downsample, context: object) -> None:
+        ledger.finish(key, {"key": key, "outputs": {"layers/image/x": "other"}})
+
+    monkeypatch.setattr(Downsample, "execute", raced)
+    enqueue(plan, ledger, queues, [key])
+    worker.step()
+    assert [f["error"] for f in ledger.failures(key)] == ["NotDeterministicError"]
+    assert worker.served.failed == 1
+    assert worker.transport.size().total <= 1  # its successor, not itself
+
+
+def test_a_place_that_is_not_there_is_poison_and_an_outage_is_not() -> None:
+    """A message of a missing bucket is set aside; refused or lost connections are tried again."""
+    missing = ClientError({"Error": {"Code": "NoSuchBucket"}}, "GetObject")
+    slow = ClientError({"Error": {"Code": "SlowDown"}}, "GetObject")
+    assert [is_poison(e) for e in (missing, ValueError("x"), LayerError("x"))] == [True] * 3
+    assert [is_poison(e) for e in (slow, EndpointConnectionError(endpoint_url="x"), TransientError("x"))] == [False] * 3
+
+
 def test_a_message_from_outside_the_root_is_set_aside(run: tuple[Plan, Ledger, Queues], tmp_path: Path) -> None:
     """A worker confined to a root touches no run elsewhere."""
     plan, ledger, queues = run
@@ -268,3 +309,40 @@ def test_devices_are_chosen_by_name() -> None:
     for gpus, found in (("all", 0), ("3", 3), ("-1", 3), ("x", 3)):
         with pytest.raises(ConfigError, match="--gpus"):
             chosen_devices(gpus, found)
+
+
+class Ended:
+    """A process that has ended."""
+
+    def __init__(self, exitcode: int) -> None:
+        self.exitcode = exitcode
+        self.sentinel, writer = os.pipe()
+        os.close(writer)
+
+    def is_alive(self) -> bool:
+        """No."""
+        return False
+
+    def join(self, timeout_s: float) -> None:
+        """At once."""
+
+
+@pytest.mark.parametrize(
+    ("devices", "codes", "left", "worst"),
+    [(2, [0, 0], 0, 0), (2, [-9, 0, 0], 0, 0), (2, [2, 0, 7], 1, 2), (1, [-9] * 7, 1, 1), (2, [0, 75, 75, 0], 0, 0)],
+)
+def test_dead_workers_are_replaced(
+    monkeypatch: pytest.MonkeyPatch, devices: int, codes: list[int], left: int, worst: int
+) -> None:
+    """A worker that was killed is started again, up to five times; one that ended, or refused its config, is not."""
+    waiting = list(codes)
+    monkeypatch.setattr("emseg.pipeline.queue_fleet.RESTART_S", 0.0)
+    monkeypatch.setattr("emseg.pipeline.queue_fleet._started", lambda *arguments: Ended(waiting.pop(0)))
+    assert supervise(chosen_devices("all", devices), "fq://nowhere", "gpu") == worst
+    assert len(waiting) == left
+
+
+def test_a_worker_of_the_fleet_ends_with_the_exit_code_of_its_error() -> None:
+    """A bad queue URL ends the process with 2, without a traceback."""
+    with pytest.raises(SystemExit, match="2"):
+        serve_device("cpu", "http://nowhere", "cpu", {})
