@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 
+import brotli
 import deflate
 import zstandard
 
@@ -15,11 +16,11 @@ ZSTD_LEVEL = 1
 
 
 def compressed(content: bytes, encoding: str) -> bytes:
-    """Content as gzip (no time stamp), zstd or, for '', as it is: the same bytes every time."""
+    """Content as gzip (no time stamp), zstd (with checksum) or, for '', as it is: the same bytes every time."""
     if encoding == "gzip":
         return bytes(deflate.gzip_compress(content, GZIP_LEVEL))
     if encoding == "zstd":
-        return zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(content)
+        return zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_checksum=True).compress(content)
     return content
 
 
@@ -36,10 +37,8 @@ def decompressed(stored: bytes, encoding: str, budget_bytes: int, what: str) -> 
         if encoding == "zstd":
             return _zstd(stored, budget_bytes, what)
         if encoding == "br":
-            import brotli
-
-            return _budgeted(bytes(brotli.decompress(stored)), budget_bytes, what)
-    except (zlib.error, zstandard.ZstdError, EOFError, ValueError) as error:
+            return _brotli(stored, budget_bytes, what)
+    except (zlib.error, zstandard.ZstdError, brotli.error, EOFError, ValueError) as error:
         raise CorruptChunkError(f"{what}: cannot be decompressed as {encoding} ({error}); write it again") from None
     if encoding not in ("", "identity"):
         raise CorruptChunkError(f"{what}: content encoding {encoding!r} is unknown; use gzip, zstd, br or none")
@@ -56,6 +55,15 @@ def _bounded(inflater: zlib._Decompress, stored: bytes, budget_bytes: int, what:
     content = inflater.decompress(stored, budget_bytes + 1)
     _budgeted(content, budget_bytes, what)
     if not inflater.eof:
+        raise CorruptChunkError(f"{what}: the compressed stream ends early; write it again")
+    return content
+
+
+def _brotli(stored: bytes, budget_bytes: int, what: str) -> bytes:
+    inflater = brotli.Decompressor()
+    content = bytes(inflater.process(stored, output_buffer_limit=budget_bytes + 1))
+    _budgeted(content, budget_bytes, what)
+    if not inflater.is_finished():
         raise CorruptChunkError(f"{what}: the compressed stream ends early; write it again")
     return content
 

@@ -20,6 +20,7 @@ from cloudvolume import CloudVolume, chunks
 from cloudvolume.exceptions import EmptyVolumeException
 
 from emseg.tasks.volume.bbox import BBox, Vec
+from emseg.tasks.volume.codec import decoded
 from emseg.tasks.volume.compression import decompressed
 from emseg.tasks.volume.errors import CorruptChunkError, LayerError
 from emseg.tasks.volume.grid import Grid
@@ -99,8 +100,8 @@ class Layer:
             if stored is None:
                 continue
             part = core.clipped(box)
-            decoded = self._decoded(core, stored)
-            out[:, *part.slices_ZYX(box.min)] = decoded[:, *part.slices_ZYX(core.min)]
+            whole = self._decoded(core, stored)
+            out[:, *part.slices_ZYX(box.min)] = whole[:, *part.slices_ZYX(core.min)]
         return out
 
     def read_ZYX(self, box: BBox) -> np.ndarray:
@@ -181,12 +182,7 @@ class Layer:
         shape = (*core.size, self.channels)
         budget = math.prod(shape) * self.dtype.itemsize * 2 + CHUNK_SLACK_BYTES
         content = decompressed(stored.content, stored.encoding, budget, where)
-        try:
-            array = chunks.decode(content, self.scale.encoding, shape, self.dtype, self.scale.block_vx)
-        except (ValueError, TypeError, IndexError, RuntimeError, OSError) as error:
-            raise CorruptChunkError(f"{where}: cannot be decoded as {self.scale.encoding} ({error})") from None
-        out: np.ndarray = np.asarray(array).reshape(shape, order="A").T
-        return out
+        return decoded(content, self.scale.encoding, shape, self.dtype, self.scale.block_vx, where)
 
     def _read_sharded(self, box: BBox) -> np.ndarray:
         volume = CloudVolume(self.url, mip=self.mip, progress=False, fill_missing=self.missing == "zero")
