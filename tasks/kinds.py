@@ -9,6 +9,7 @@ from emseg.tasks.downsample import Downsample
 from emseg.tasks.fragment import Fragment
 from emseg.tasks.ingest import Ingest
 from emseg.tasks.merge import Merge
+from emseg.tasks.phantom import Phantom
 from emseg.tasks.predict import Predict
 from emseg.tasks.relabel import Relabel
 from emseg.tasks.resolve import Resolve
@@ -22,6 +23,7 @@ KINDS: Mapping[str, type[Task]] = {
         Fragment,
         Ingest,
         Merge,
+        Phantom,
         Predict,
         Relabel,
         Resolve,

@@ -127,7 +127,7 @@ def grown(rows: F64, key: np.uint64, cell: tuple[int, int, int], number: int) ->
         turn += 1
         bits = _turned(direction[tip], bits, WANDER)
         _kept_near(place[tip], direction[tip], corner)
-        thickness = calibre[tip] * (0.8 + 0.4 * unit(stirred(bits)))
+        thickness = calibre[tip] * (0.85 + 0.3 * unit(stirred(bits)))
         before = rows[parent[tip], CALIBRE + 1] if parent[tip] >= 0 else calibre[tip]
         _put(rows, n, place[tip], direction[tip], STEP * (0.75 + 0.5 * unit(bits)), before, thickness)
         bits = stirred(bits + _NEXT)

@@ -76,34 +76,34 @@ def _hull(corners: F64, i: int, j: int, k: int, cells: int, centre: F64) -> floa
 
 
 @numba.njit(cache=True)
-def _distance(rows: F64, n: int, x: float, y: float, z: float) -> float:
-    dx, dy, dz = x - rows[n, START], y - rows[n, START + 1], z - rows[n, START + 2]
+def _bound(rows: F64, n: int, centre: F64, radius: float, out: F64) -> None:
+    """Write distance from the centre, and least and greatest calibre that the segment can show within the ball."""
+    dx, dy, dz = centre[0] - rows[n, START], centre[1] - rows[n, START + 1], centre[2] - rows[n, START + 2]
     t = (dx * rows[n, ALONG] + dy * rows[n, ALONG + 1] + dz * rows[n, ALONG + 2]) * rows[n, INVERSE]
     t = min(1.0, max(0.0, t))
     dx, dy, dz = dx - t * rows[n, ALONG], dy - t * rows[n, ALONG + 1], dz - t * rows[n, ALONG + 2]
-    return math.sqrt(dx * dx + dy * dy + dz * dz)
+    a, b = rows[n, CALIBRE], rows[n, CALIBRE + 1]
+    middle, slack = a + t * (b - a), abs(b - a) * radius * math.sqrt(rows[n, INVERSE])
+    out[0] = math.sqrt(dx * dx + dy * dy + dz * dz)
+    out[1] = max(min(a, b), middle - slack)
+    out[2] = min(max(a, b), middle + slack)
 
 
 @numba.njit(cache=True)
-def _pruned(
-    rows: F64, among: I64, count: int, centre: F64, radius: float, rim: float, kept: I64, distances: F64
-) -> int:
-    """Write to `kept` the segments that matter within a ball, to `distances` those from its centre; returns how many."""
-    nearest = _FAR
+def _pruned(rows: F64, among: I64, count: int, centre: F64, radius: float, rim: float, kept: I64, bounds: F64) -> int:
+    """Write to `kept` the segments that matter within a ball, to `bounds` their `_bound`; returns how many."""
+    nearest, thinnest, more = _FAR, _FAR, 0
     for m in range(count):
-        n = among[m]
-        distances[m] = _distance(rows, n, centre[0], centre[1], centre[2])
-        nearest = min(nearest, (distances[m] + radius) / min(rows[n, CALIBRE], rows[n, CALIBRE + 1]))
-    thinnest = 4.0
+        _bound(rows, among[m], centre, radius, bounds[m])
+        nearest = min(nearest, (bounds[m, 0] + radius) / bounds[m, 1])
     for m in range(count):
-        n = among[m]
-        if (distances[m] - radius) <= nearest * max(rows[n, CALIBRE], rows[n, CALIBRE + 1]):
-            thinnest = min(thinnest, min(rows[n, CALIBRE], rows[n, CALIBRE + 1]))
-    reach, more = nearest + rim / thinnest, 0
+        if bounds[m, 0] - radius <= nearest * bounds[m, 2]:
+            thinnest = min(thinnest, bounds[m, 1])
+    reach = nearest + rim / thinnest
     for m in range(count):
-        n = among[m]
-        if distances[m] - radius - rim <= reach * max(rows[n, CALIBRE], rows[n, CALIBRE + 1]):
-            kept[more], distances[more] = n, distances[m]
+        if bounds[m, 0] - radius - rim <= reach * bounds[m, 2]:
+            kept[more] = among[m]
+            bounds[more] = bounds[m]
             more += 1
     return more
 
@@ -125,7 +125,7 @@ def _mito_depth(near: F64, owners: U64, count: int, owner: np.uint64, at: F64) -
 
 @numba.njit(cache=True)
 def _voxel(
-    near: F64, owners: U64, distances: F64, count: int, at: F64, centre: F64, found: F64
+    near: F64, owners: U64, bounds: F64, count: int, at: F64, centre: F64, found: F64
 ) -> np.uint64:
     """Owner of a place; writes margin and distance to its centre line to `found`.
 
@@ -138,7 +138,7 @@ def _voxel(
     x1 = y1 = z1 = x2 = y2 = z2 = 0.0
     q1 = q2 = 1.0
     for n in range(count):
-        if distances[n] - off > bound * max(near[n, CALIBRE], near[n, CALIBRE + 1]):
+        if bounds[n, 0] - off > bound * bounds[n, 2]:
             continue
         dx, dy, dz = x - near[n, 0], y - near[n, 1], z - near[n, 2]
         t = min(1.0, max(0.0, (dx * near[n, 3] + dy * near[n, 4] + dz * near[n, 5]) * near[n, INVERSE]))
@@ -178,7 +178,7 @@ def _place(corners: F64, i: int, j: int, k: int, fx: float, fy: float, fz: float
 def _cell(
     near: F64,
     owners: U64,
-    distances: F64,
+    bounds: F64,
     count: int,
     centre: F64,
     corners: F64,
@@ -196,25 +196,13 @@ def _cell(
             for x in range(max(i * cell_vx[0], window[0]), min((i + 1) * cell_vx[0], window[3])):
                 fx, fy = (x + 0.5) / cell_vx[0] - i, (y + 0.5) / cell_vx[1] - j
                 _place(corners, i, j, k, fx, fy, (z + 0.5) / cell_vx[2] - k, at)
-                owner = _voxel(near, owners, distances, count, at, centre, found)
+                owner = _voxel(near, owners, bounds, count, at, centre, found)
                 a, b, c = z - window[2], y - window[1], x - window[0]
                 labels_ZYX[a, b, c] = owner
                 planes_CZYX[MARGIN, a, b, c] = found[MARGIN]
                 if len(planes_CZYX) > 1:
                     planes_CZYX[MITO_DEPTH, a, b, c] = _mito_depth(near, owners, count, owner, at)
                     planes_CZYX[CORE, a, b, c] = found[CORE]
-
-
-@numba.njit(cache=True)
-def _nearest_first(rows: F64, kept: I64, distances: F64, count: int) -> None:
-    """Sort the kept segments by distance over calibre (few: by insertion)."""
-    for m in range(1, count):
-        n, distance = kept[m], distances[m]
-        score, at = distance / rows[n, CALIBRE], m
-        while at > 0 and distances[at - 1] / rows[kept[at - 1], CALIBRE] > score:
-            kept[at], distances[at] = kept[at - 1], distances[at - 1]
-            at -= 1
-        kept[at], distances[at] = n, distance
 
 
 @numba.njit(cache=True)
@@ -253,7 +241,7 @@ def classify(
     """
     lists, counts = np.empty((LEVELS + 1, len(rows)), np.int64), np.zeros(LEVELS + 1, np.int64)
     near, owners = np.empty_like(rows), np.empty_like(ids)
-    distances, centre = np.empty(len(rows)), np.empty(3)
+    bounds, centre = np.empty((len(rows), 3)), np.empty(3)
     lists[0], counts[0] = np.arange(len(rows)), len(rows)
     index = 0
     while index < CELLS**3:
@@ -267,11 +255,10 @@ def classify(
                     break
                 radius = _hull(corners, cell[0], cell[1], cell[2], cells, centre)
                 among, count = lists[level - 1], counts[level - 1]
-                counts[level] = _pruned(rows, among, count, centre, radius, rim, lists[level], distances)
+                counts[level] = _pruned(rows, among, count, centre, radius, rim, lists[level], bounds)
         index += cells**3 if not inside else 1
         if inside:
             few = counts[LEVELS]
-            _nearest_first(rows, lists[LEVELS], distances, few)
             for m in range(few):
                 near[m], owners[m] = rows[lists[LEVELS, m]], ids[lists[LEVELS, m]]
-            _cell(near, owners, distances, few, centre, corners, cell, cell_vx, window, labels_ZYX, planes_CZYX)
+            _cell(near, owners, bounds, few, centre, corners, cell, cell_vx, window, labels_ZYX, planes_CZYX)
