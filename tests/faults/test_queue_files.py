@@ -52,7 +52,7 @@ def test_kills_and_duplicates_do_not_show(
     starting = list(plan.tier["downsample/mip1"].keys())
     for _ in range(2):
         enqueue(plan, ledger, queues, starting)
-    workers += [start_worker(queues.url, task_s=0.5) for _ in range(2)]
+    workers += [start_worker(queues.url, task_s=0.25) for _ in range(2)]
 
     wait_for(lambda: len(list(ledger.receipts())) >= 1)
     workers[0].kill()
