@@ -10,6 +10,7 @@ from pathlib import Path
 import boto3
 import numpy as np
 import pytest
+from hypothesis import settings
 from moto.server import ThreadedMotoServer
 
 from emseg.pipeline.plan import Plan, store_plan
@@ -21,6 +22,9 @@ from emseg.tasks.volume.grid import Grid
 from emseg.tasks.volume.info import LayerSpec
 from emseg.tasks.volume.layer import Layer, create_layer
 from emseg.tasks.volume.objects import Objects
+
+settings.register_profile("emseg", deadline=None, max_examples=60, print_blob=True)
+settings.load_profile("emseg")
 
 SIDE_VX, STORAGE_VX = 32, 8
 

@@ -1,0 +1,104 @@
+"""Cores tile the box; keys, indices and meeting cores agree with brute force."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from emseg.tasks.volume.bbox import BBox
+from emseg.tasks.volume.errors import ConfigError
+from emseg.tasks.volume.grid import Grid, key_of, tree_levels
+
+triples = st.tuples(*[st.integers(1, 9)] * 3)
+lows = st.tuples(*[st.integers(-20, 20)] * 3)
+grids = st.builds(lambda a, s, c: Grid(BBox.sized(a, s), c), lows, st.tuples(*[st.integers(1, 12)] * 3), triples)
+
+
+@given(grids)
+def test_cores_tile_the_box(grid):
+    """Every core lies in the box, no two meet, and together they hold all its voxels."""
+    cores = [grid.core(i) for i in grid.indices()]
+    assert all(grid.bbox.holds(c) and not c.empty for c in cores)
+    assert sum(c.voxels for c in cores) == grid.bbox.voxels
+    assert len({c.min for c in cores}) == len(cores) == len(grid)
+
+
+@given(grids)
+def test_morton_order_passes_each_index_once(grid):
+    """The Morton walk gives every index of the grid exactly once, the first at the origin."""
+    x, y, z = grid.shape
+    found = list(grid.indices())
+    assert found[0] == (0, 0, 0)
+    assert sorted(found) == [(i, j, k) for i in range(x) for j in range(y) for k in range(z)]
+
+
+@given(grids)
+def test_morton_order_keeps_neighbours_together(grid):
+    """The walk is in the order of interleaved index bits, z above y above x."""
+
+    def interleaved(index):
+        return [tuple(i >> bit & 1 for i in reversed(index)) for bit in range(5, -1, -1)]
+
+    found = list(grid.indices())
+    assert found == sorted(found, key=interleaved)
+
+
+@given(grids, lows, triples)
+def test_meeting_cores_are_those_that_share_a_voxel(grid, low, size):
+    """The indices that meet a box, anywhere, are those that brute force finds."""
+    box = BBox.sized(low, size)
+    brute = {i for i in grid.indices() if grid.core(i).meets(box)}
+    found = list(grid.indices_meeting(box))
+    assert set(found) == brute
+    assert len(found) == len(brute)
+
+
+def test_an_empty_box_meets_nothing():
+    """No core meets a box without voxels."""
+    grid = Grid(BBox.sized((0, 0, 0), (8, 8, 8)), (4, 4, 4))
+    assert list(grid.indices_meeting(BBox.sized((2, 2, 2), (0, 4, 4)))) == []
+
+
+@given(grids)
+def test_keys_name_indices(grid):
+    """The index of an index's key is that index."""
+    assert all(grid.index_of(key_of(i)) == i for i in grid.indices())
+
+
+@pytest.mark.parametrize("key", ["2_0_0", "0_0", "0_0_0_0", "-1_0_0", "0_0_0 ", "a_0_0", "", "0_0_0\n", "99999999_0_0"])
+def test_keys_of_no_chunk_are_refused(key):
+    """A key outside the grid, or none at all, is refused with the grid's shape."""
+    with pytest.raises(ConfigError, match=r"indices run below \(2, 2, 2\)"):
+        Grid(BBox.sized((0, 0, 0), (8, 8, 8)), (4, 4, 4)).index_of(key)
+
+
+@given(grids, st.integers(0, 4))
+def test_a_level_gathers_its_children(grid, level):
+    """The core of a node of a level holds the cores of the leaves whose index, shifted, is its own."""
+    nodes = grid.scaled(2**level)
+    for leaf in grid.indices():
+        node = tuple(i >> level for i in leaf)
+        assert nodes.core(node).holds(grid.core(leaf))
+
+
+@given(grids)
+def test_one_node_holds_all_at_the_top(grid):
+    """The last level has one node, and unless it is the first the level below has more."""
+    levels = tree_levels(grid)
+    assert len(grid.scaled(2**levels)) == 1
+    assert levels == 1 or len(grid.scaled(2 ** (levels - 1))) > 1
+
+
+@pytest.mark.parametrize(("size", "chunk_vx"), [((0, 1, 1), (1, 1, 1)), ((4, 4, 4), (4, 0, 4))])
+def test_impossible_grids_are_refused(size, chunk_vx):
+    """An empty box, or a chunk without extent, makes no grid."""
+    with pytest.raises(ConfigError, match="at least"):
+        Grid(BBox.sized((0, 0, 0), size), chunk_vx)
+
+
+def test_a_huge_grid_costs_no_memory():
+    """A grid of 10^15 chunks answers which of them meet a box at once."""
+    grid = Grid(BBox.sized((0, 0, 0), (10**6,) * 3), (10, 10, 10))
+    assert len(grid) == 10**15
+    assert list(grid.indices_meeting(BBox.sized((999_990,) * 3, (10,) * 3))) == [(99_999,) * 3]
