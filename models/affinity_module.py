@@ -42,8 +42,12 @@ class AffinityModule(lightning.LightningModule):  # type: ignore[misc]
         self.log("train/loss", loss, prog_bar=True)
         return loss
 
-    def on_train_batch_end(self, *_: Any) -> None:
-        """Take the new weights into the average; batch norm's running figures are those of the network."""
+    def optimizer_step(self, *given: Any, **options: Any) -> None:
+        """Step, then take the new weights into the average; batch norm's running figures are those of the network.
+
+        Not in `on_train_batch_end`: checkpoints are written before that, and would lack the last step's average.
+        """
+        super().optimizer_step(*given, **options)
         self.average.update_parameters(self.net)
 
     def validation_step(self, batch: Batch, number: int) -> None:

@@ -32,5 +32,16 @@ def factory(kind: str) -> Factory:
 
 
 def build(spec: ModelSpec) -> nn.Module:
-    """The untrained network of a spec."""
-    return factory(spec.architecture["kind"])(spec.architecture, spec.in_channels, spec.out_channels)
+    """The untrained network of a spec.
+
+    Raises:
+        ValueError: an unknown kind, parameters out of range, or a patch that the network cannot take.
+    """
+    kind = spec.architecture["kind"]
+    if kind == affinity_unet.KIND:
+        multiple = affinity_unet.UNetShape.parsed(spec.architecture).multiple_xyz
+        if any(patch % m for patch, m in zip(spec.patch_vx, multiple, strict=True)):
+            raise ValueError(
+                f"architecture: sides of patch {list(spec.patch_vx)} must be multiples of {list(multiple)}"
+            )
+    return factory(kind)(spec.architecture, spec.in_channels, spec.out_channels)

@@ -73,6 +73,8 @@ def load(path: Path) -> tuple[ModelSpec, nn.Module]:
     for name, tensor in found.items():
         if tensor.shape != wanted[name].shape:
             raise ValueError(f"{path}: {name} has shape {list(tensor.shape)}, expected {list(wanted[name].shape)}")
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise ValueError(f"{path}: {name} is not finite; the training went wrong, or the file is corrupt")
     net.load_state_dict({n: t.to(wanted[n].dtype) for n, t in found.items()})
     return spec, net.eval()
 

@@ -26,7 +26,7 @@ def code_table(spec: ModelSpec) -> np.ndarray:
         linear: np.ndarray = (257 * codes).astype(np.uint16)
         return linear
     places = (codes - MIDDLE).astype(np.float64) / float(spec.coding["gain"])
-    table: np.ndarray = np.floor(TOP_WEIGHT / (1 + np.exp(-places)) + 0.5).astype(np.uint16)
+    table: np.ndarray = np.floor(TOP_WEIGHT / (1 + np.exp(-np.clip(places, -80, 80))) + 0.5).astype(np.uint16)
     if (np.diff(table.astype(np.int64)) <= 0).any():
         raise ValueError(f"model spec: a gain of {spec.coding['gain']} gives two codes the same weight")
     return table

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from emseg.pipeline.config import Section
 
 Triple = tuple[int, int, int]
-Coding = dict[str, str | float]
 NEAREST_AND_LONG = ((-1, 0, 0), (0, -1, 0), (0, 0, -1), (-9, 0, 0), (0, -9, 0), (0, 0, -9))
 
 
@@ -53,4 +52,6 @@ class AffinityTraining(Section):
     halo_vx: Triple = Field((8, 8, 8), description="margin of a window that is discarded")
     stride_vx: Triple = Field((64, 64, 64), description="step of the lattice of windows")
     phase_vx: Triple = Field((-8, -8, -8), description="windows start at k·stride + phase")
-    coding: Coding = Field({"kind": "logit", "gain": 16}, description="{kind: linear} or {kind: logit, gain: number}")
+    coding: dict[str, Any] = Field(
+        {"kind": "logit", "gain": 16}, description="{kind: linear} or {kind: logit, gain: number}"
+    )

@@ -34,7 +34,9 @@ def test_perfect_affinities_come_back_from_every_symmetry(symmetry):
 def test_treating_channels_as_pictures_would_be_wrong():
     """The oracle can fail: merely turning the channels back gives other affinities for all symmetries but one."""
     labels = np.random.default_rng(3).integers(0, 3, (6, 6, 6))
-    naive = [np.array_equal(turn_back(s, perfect(turn(s, labels))), perfect(labels), equal_nan=True) for s in symmetries()]
+    naive = [
+        np.array_equal(turn_back(s, perfect(turn(s, labels))), perfect(labels), equal_nan=True) for s in symmetries()
+    ]
     assert naive == [True] + [False] * 47
 
 

@@ -27,9 +27,7 @@ def test_affinities_equal_a_plain_loop(shape):
     rng = np.random.default_rng(1)
     labels = rng.integers(0, 3, shape)
     known = rng.random(shape) < 0.8
-    for got, wanted in zip(
-        affinities(labels, OFFSETS, known), plain_affinities(labels, OFFSETS, known), strict=True
-    ):
+    for got, wanted in zip(affinities(labels, OFFSETS, known), plain_affinities(labels, OFFSETS, known), strict=True):
         np.testing.assert_array_equal(got, wanted)
 
 
