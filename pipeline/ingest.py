@@ -14,7 +14,7 @@ from emseg.pipeline.tier import Need, Tier
 from emseg.tasks.context import LayerRef
 from emseg.tasks.volume.bbox import BBox, Vec, vec
 from emseg.tasks.volume.errors import ConfigError
-from emseg.tasks.volume.foreign import Foreign, file_digest, open_foreign
+from emseg.tasks.volume.foreign import Foreign, file_digest, open_foreign, split_name
 from emseg.tasks.volume.grid import Grid
 from emseg.tasks.volume.info import LayerSpec, VoxelNm, new_info, parse_scale
 from emseg.tasks.volume.url import canonical_url
@@ -69,7 +69,7 @@ def ingest(
 
 
 def _about(source: str, foreign: Foreign, offset: Vec) -> dict[str, Any]:
-    path = Path(source.partition(":")[0] if ":" in Path(source).name else source)
+    path = Path(split_name(source)[0])
     digest = file_digest(path) if path.is_file() else ""
     return {"ingested": {**foreign.about, "sha256": digest, "offset": list(offset)}}
 

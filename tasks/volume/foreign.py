@@ -6,6 +6,7 @@ Arrays are [z, y, x], or [c, z, y, x]. Nothing is unpickled.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from emseg.tasks.volume.errors import ConfigError, LayerError
 
 SECTIONS = (".png", ".tif", ".tiff")
 HDF5 = (".h5", ".hdf5", ".hdf")
+DATASET = re.compile(r"(.+\.(?:h5|hdf5|hdf)):(.+)")
 DIGEST_BYTES = 8 << 30  # a larger file is not hashed
 
 
@@ -61,7 +63,7 @@ def open_foreign(name: str) -> Foreign:
     Raises:
         ConfigError: no such file, data set or format.
     """
-    path, _, dataset = name.partition(":") if ":" in Path(name).name else (name, "", "")
+    path, dataset = split_name(name)
     file = Path(path)
     if not file.exists():
         raise ConfigError(f"{path}: does not exist; give file.h5:dataset, a .npy, a TIFF stack or a folder of sections")
@@ -74,6 +76,12 @@ def open_foreign(name: str) -> Foreign:
     if file.suffix in SECTIONS[1:]:
         return _stack(file)
     raise ConfigError(f"{path}: format {file.suffix!r} is unknown; use .h5, .npy, .tif or a folder of .png or .tif")
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """File and data set of "file.h5:data/set"; the data set of other files is ''."""
+    match = DATASET.fullmatch(name)
+    return (match[1], match[2]) if match else (name, "")
 
 
 def file_digest(path: Path) -> str:

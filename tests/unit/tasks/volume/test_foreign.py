@@ -1,0 +1,82 @@
+"""Volumes in other formats read the same box whatever the format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from emseg.tasks.volume.bbox import BBox
+from emseg.tasks.volume.errors import ConfigError, LayerError
+from emseg.tasks.volume.foreign import open_foreign
+
+ARRAY = np.random.default_rng(0).integers(0, 255, (7, 11, 13)).astype(np.uint8)
+BOX = BBox.of((2, 3, 1), (9, 10, 6))
+
+
+def written(folder: Path, name: str) -> str:
+    """The array in one format."""
+    if name == "h5":
+        with h5py.File(folder / "a.h5", "w") as file:
+            file["inner/raw"] = ARRAY
+            file["inner/raw"].attrs["voxel_nm_zyx"] = (40, 8, 4)
+        return str(folder / "a.h5:inner/raw")
+    if name == "npy":
+        np.save(folder / "a.npy", ARRAY)
+        return str(folder / "a.npy")
+    if name == "tif":
+        tifffile.imwrite(folder / "a.tif", ARRAY, photometric="minisblack")
+        return str(folder / "a.tif")
+    (folder / "png").mkdir()
+    for z, section in enumerate(ARRAY):
+        Image.fromarray(section).save(folder / "png" / f"{z:04}.png")
+    return str(folder / "png")
+
+
+@pytest.mark.parametrize("name", ["h5", "npy", "tif", "png"])
+def test_a_box_is_the_same_in_every_format(tmp_path: Path, name: str) -> None:
+    """Shape, type and a box of the volume agree with the array."""
+    foreign = open_foreign(written(tmp_path, name))
+    assert foreign.size == (13, 11, 7)
+    assert foreign.dtype == np.uint8
+    assert np.array_equal(foreign.read(BOX)[0], ARRAY[BOX.slices_ZYX((0, 0, 0))])
+
+
+def test_voxel_size_comes_from_the_file(tmp_path: Path) -> None:
+    """The attribute voxel_nm_zyx is turned to x, y, z."""
+    assert open_foreign(written(tmp_path, "h5")).voxel_nm == (4.0, 8.0, 40.0)
+
+
+def test_a_missing_data_set_lists_those_there_are(tmp_path: Path) -> None:
+    """The message names what could have been meant."""
+    written(tmp_path, "h5")
+    with pytest.raises(ConfigError, match="with one of inner/raw"):
+        open_foreign(str(tmp_path / "a.h5:raw"))
+
+
+def test_pickled_arrays_are_refused(tmp_path: Path) -> None:
+    """An npy file that would have to be unpickled is not opened."""
+    np.save(tmp_path / "bad.npy", np.array([{"a": 1}]), allow_pickle=True)
+    with pytest.raises(LayerError, match="not a plain npy array"):
+        open_foreign(str(tmp_path / "bad.npy"))
+
+
+def test_sections_that_differ_are_refused(tmp_path: Path) -> None:
+    """A section of another size is named."""
+    folder = Path(written(tmp_path, "png"))
+    Image.fromarray(ARRAY[0][:-1]).save(folder / "0003.png")
+    with pytest.raises(LayerError, match="section 3 is uint8"):
+        open_foreign(str(folder)).read(BOX)
+
+
+def test_unknown_formats_and_absent_files_are_refused(tmp_path: Path) -> None:
+    """Both say what is read instead."""
+    (tmp_path / "a.raw").write_bytes(b"0")
+    with pytest.raises(ConfigError, match=r"format '\.raw' is unknown"):
+        open_foreign(str(tmp_path / "a.raw"))
+    with pytest.raises(ConfigError, match="does not exist"):
+        open_foreign(str(tmp_path / "b.npy"))
