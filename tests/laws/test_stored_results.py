@@ -1,0 +1,195 @@
+"""The law on stored layers: whole runs over different chunks write the same objects, from images and from affinities."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from cloudvolume import CloudVolume
+from oracles.stitching import single_pass
+
+from emseg.models.architectures import build
+from emseg.models.checkpoint import save
+from emseg.models.spec import ModelSpec
+from emseg.pipeline.config import RunConfig
+from emseg.pipeline.execute import execute
+from emseg.pipeline.planner import open_run, plan_run, rules_of
+from emseg.pipeline.receipts import Ledger
+from emseg.tasks.arrays.phantom import PhantomParams, phantom
+from emseg.tasks.arrays.weights import weights_from_probabilities
+from emseg.tasks.volume.bbox import BBox
+from emseg.tasks.volume.info import LayerSpec
+from emseg.tasks.volume.layer import create_layer, open_layer
+from emseg.tasks.volume.objects import Objects
+
+BOX = BBox.sized((-6, 10, 3), (41, 37, 44))
+INNER = ((-2, 12, 5), (33, 45, 43))
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A phantom's image with a mip for masks."""
+    url = str(tmp_path_factory.mktemp("source") / "image")
+    layer = create_layer(url, LayerSpec("image", "uint8", 1, BOX, (10, 10, 10), (16, 16, 16), factors=((4, 4, 4),)))
+    layer.write(BOX, phantom(BOX, PhantomParams())[0])
+    coarse = layer.at(1)
+    blank = np.random.default_rng(0).random(coarse.bounds.shape_ZYX) < 0.15
+    coarse.write(coarse.bounds, np.where(blank, 0, 9).astype(np.uint8))
+    return url
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A small network with random weights and overlapping windows."""
+    torch.manual_seed(0)
+    spec = ModelSpec(
+        name="tiny",
+        family="affinity",
+        architecture={
+            "kind": "residual_unet",
+            "widths": [4, 8],
+            "plain": [True, False],
+            "flat": [False, False],
+            "entry": 3,
+        },
+        in_channels=1,
+        offsets=((-1, 0, 0), (0, -1, 0), (0, 0, -1), (-3, 0, 0)),
+        patch_vx=(24, 20, 16),
+        stride_vx=(12, 16, 10),
+        halo_vx=(4, 2, 2),
+        phase_vx=(3, 0, 1),
+        voxel_nm=(10, 10, 10),
+        normalisation={"scale": 255, "mean": 0.5, "std": 0.5},
+        coding={"kind": "logit", "gain": 16},
+    )
+    net = build(spec)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.mul_(3.0)
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    save(path, spec, net)
+    return str(path)
+
+
+def finished(folder: Path, **values: Any) -> Objects:
+    """The run directory of a config, every task executed here, in an order that ignores the stages' own."""
+    config = RunConfig.model_validate({"run": str(folder), "layers": {"chunk_vx": (16, 16, 16)}, **values})
+    planned, run = plan_run(config), open_run(config)
+    planned.store(run)
+    ledger = Ledger(run)
+    waiting = list(planned.plan.keys())[::-1]
+    while waiting:
+        ready = [key for key in waiting if planned.plan.ready(key, ledger.exists)]
+        for key in ready:
+            ledger.finish(key, execute(planned.plan, run, planned.plan.task(key)))
+        waiting = [key for key in waiting if key not in ready]
+    return run
+
+
+def digests(run: Objects, layer: str) -> dict[str, str]:
+    """sha256 of every stored object of a layer, `info` included."""
+    root = Path(run.url.removeprefix("file://")) / "layers" / layer
+    return {
+        str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest() for p in root.rglob("*") if p.is_file()
+    }
+
+
+def stages(predict: Any, fragment: Any, relabel: Any, model: str = "") -> dict[str, Any]:
+    """Stages with these chunks."""
+    first = {"predict": {"chunk_vx": predict, "model": model}} if model else {}
+    rest = {"merge": {"min_size_vx": 30, "threshold": "0.45"}, "downsample": {"mips": 2}}
+    return {**first, "fragment": {"chunk_vx": fragment}, "relabel": {"chunk_vx": relabel, "dust_vx": 20}, **rest}
+
+
+CHUNKS = [
+    ((64, 64, 64), (64, 64, 64), (64, 64, 64)),
+    ((16, 32, 16), (17, 11, 38), (32, 16, 16)),
+    ((32, 16, 48), (34, 32, 9), (16, 48, 32)),
+]
+
+
+def test_three_grids_write_the_same_objects(tmp_path: Path, image: str, model: str) -> None:
+    """From an image with a mask, blank cells and a bad section: affinities, fragments, segmentation, mips, all equal."""
+    runs = [
+        finished(
+            tmp_path / str(n),
+            source={"layer": image},
+            bbox=INNER,
+            mask={"layer": image, "mip": 1},
+            skip_blank={"mip": 1},
+            bad_sections=[20],
+            stages=stages(*chunks, model),
+        )
+        for n, chunks in enumerate(CHUNKS)
+    ]
+    for layer in ("affinities", "fragments", "segmentation"):
+        first, *others = (digests(run, layer) for run in runs)
+        assert len(first) > 9
+        assert all(other == first for other in others)
+    box = BBox.of(*INNER)
+    segments = open_layer(runs[0].url + "/layers/segmentation").read_ZYX(box)
+    assert len(np.unique(segments)) > 3
+    assert not segments[20 - box.min[2]].any()
+
+
+def test_every_layer_opens_with_unmodified_cloudvolume(tmp_path: Path, image: str, model: str) -> None:
+    """CloudVolume reads each layer and mip of a run as emseg does."""
+    run = finished(tmp_path, source={"layer": image}, bbox=INNER, stages=stages(*CHUNKS[1], model))
+    for name in ("affinities", "provisional", "fragments", "segmentation"):
+        ours = open_layer(f"{run.url}/layers/{name}")
+        for mip in range(len(ours.info["scales"])):
+            theirs = CloudVolume(f"{run.url}/layers/{name}", mip=mip, progress=False)
+            at = ours.at(mip)
+            assert np.array_equal(np.asarray(theirs[:]).T, at.read(at.bounds))
+
+
+def test_a_wholly_excluded_chunk_reads_nothing_and_writes_zeros(tmp_path: Path, image: str, model: str) -> None:
+    """A chunk of bad sections alone has an empty list of inputs beside the cells, and its affinities are 0."""
+    run = finished(
+        tmp_path, source={"layer": image}, bbox=INNER, bad_sections=range(5, 21), stages=stages(*CHUNKS[1], model)
+    )
+    receipt = Ledger(run).receipt("predict/0_0_0") or {}
+    assert receipt["inputs"] == {}
+    core = BBox.of(INNER[0], (14, 44, 21))
+    assert not open_layer(run.url + "/layers/affinities").read(core).any()
+
+
+@pytest.mark.parametrize("channels", ["xyz", "zyx"])
+@pytest.mark.parametrize("side", ["upper", "lower"])
+def test_imported_affinities_give_what_the_oracle_says(tmp_path: Path, channels: str, side: str) -> None:
+    """float32 affinities, in either channel order and edge side, are read in place and segment as plain Python says."""
+    box = BBox.sized((-3, 4, 9), (9, 8, 10))
+    upper = (np.random.default_rng(5).integers(0, 9, (3, *box.shape_ZYX)) / 8).astype(np.float32)
+    stored = upper.copy()
+    if side == "lower":
+        for c in range(3):
+            stored[c] = np.roll(upper[c], -1, axis=2 - c)  # the last plane holds an edge out of the volume: ignored
+    if channels == "zyx":
+        stored = stored[::-1]
+    url = str(tmp_path / "affinities")
+    layer = create_layer(url, LayerSpec("image", "float32", 3, box, (8, 8, 8), (16, 16, 16)))
+    layer.write(box, np.ascontiguousarray(stored))
+    values: dict[str, Any] = {
+        "affinities": {"layer": url, "channels": channels, "side": side},
+        "stages": stages(None, (5, 4, 3), (16, 16, 16)),
+    }
+    run = finished(tmp_path / "run", **values)
+    rules = rules_of(RunConfig.model_validate({"run": "x", **values}))
+    expected = single_pass(weights_from_probabilities(upper), box, rules)
+    for name, wanted in zip(("fragments", "segmentation"), expected, strict=True):
+        assert np.array_equal(open_layer(f"{run.url}/layers/{name}").read_ZYX(box), wanted)
+
+
+def test_affinities_that_are_none_are_refused_with_their_place(tmp_path: Path) -> None:
+    """NaN in an imported layer stops its leaf, and the message says where."""
+    box = BBox.sized((0, 0, 0), (8, 8, 8))
+    values = np.full((3, 8, 8, 8), 0.5, np.float32)
+    values[1, 2, 3, 4] = np.nan
+    url = str(tmp_path / "affinities")
+    create_layer(url, LayerSpec("image", "float32", 3, box, (8, 8, 8), (8, 8, 8))).write(box, values)
+    with pytest.raises(OSError, match=r"1, 2, 3, 4.*must lie in \[0, 1\]"):
+        finished(tmp_path / "run", affinities={"layer": url})

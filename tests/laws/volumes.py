@@ -1,0 +1,66 @@
+"""Random volumes that provoke ties, and grids of every awkward kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from emseg.tasks.arrays.rules import Rules
+from emseg.tasks.volume.bbox import BBox
+
+RULES = [
+    Rules.of("0.02", "0.98", 12, "0.5"),
+    Rules.of("0.3", "0.9", 40, "0.6", 30),
+    Rules.of("0.1", "1", 6, "0.3"),
+    Rules.of("0.5", "0.99", 100, "0.55", 8),
+]
+LEVELS = (3, 5, 9, 256)
+GRIDS = ("aligned", "non-dividing", "one voxel last", "slabs", "irregular")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One random volume: few levels, so that ties abound; sometimes excluded voxels."""
+
+    bbox: BBox
+    weights_CZYX: np.ndarray
+    rules: Rules
+    excluded_ZYX: np.ndarray | None
+
+
+def random_case(seed: int, low: int = 6, high: int = 15) -> Case:
+    """Case number `seed`; origins may be negative."""
+    rng = np.random.default_rng(seed)
+    bbox = BBox.sized(rng.integers(-20, 20, 3).tolist(), rng.integers(low, high, 3).tolist())
+    levels = LEVELS[seed % len(LEVELS)]
+    shape = (3, *bbox.shape_ZYX)
+    weights = (rng.integers(0, levels, shape) * (65535 // (levels - 1))).astype(np.uint16)
+    if seed % 3 == 0:  # blobs of high affinity, as tissue has
+        weights = np.where(rng.random(shape) < 0.4, np.uint16(65535), weights).astype(np.uint16)
+    excluded = rng.random(bbox.shape_ZYX) < 0.06 if seed % 5 == 0 else None
+    return Case(bbox, weights, RULES[seed // 4 % len(RULES)], excluded)
+
+
+def cuts_of(kind: str, bbox: BBox, seed: int) -> list[list[int]]:
+    """Where cores begin and end along x, y, z."""
+    rng = np.random.default_rng(seed + 1000)
+    out = []
+    for axis, (low, high) in enumerate(zip(*bbox, strict=True)):
+        if kind == "aligned":
+            inner = list(range(low + 4, high, 4))
+        elif kind == "non-dividing":
+            inner = list(range(low + 5, high, 5))
+        elif kind == "one voxel last":
+            inner = [high - 1]
+        elif kind == "slabs":
+            inner = list(range(low + 1, high)) if axis == seed % 3 else []
+        else:
+            inner = sorted({int(v) for v in rng.integers(low + 1, high, rng.integers(0, 4))})
+        out.append([low, *inner, high])
+    return out
+
+
+def whole(bbox: BBox) -> list[list[int]]:
+    """One core."""
+    return [[a, b] for a, b in zip(*bbox, strict=True)]

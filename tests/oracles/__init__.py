@@ -1,0 +1,1 @@
+"""Slow plain-Python oracles of the fast kernels."""
