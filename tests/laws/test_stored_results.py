@@ -1,4 +1,4 @@
-"""The law on stored layers: whole runs over different chunks write the same objects, from images and from affinities."""
+"""The law on stored layers: runs over different chunks write the same objects, from images and from affinities."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ CHUNKS = [
 
 
 def test_three_grids_write_the_same_objects(tmp_path: Path, image: str, model: str) -> None:
-    """From an image with a mask, blank cells and a bad section: affinities, fragments, segmentation, mips, all equal."""
+    """From an image with mask, blank cells and a bad section: affinities, fragments, segmentation and mips are equal."""
     runs = [
         finished(
             tmp_path / str(n),
