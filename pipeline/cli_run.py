@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,13 +13,15 @@ from emseg.pipeline.config import Engine, RunConfig
 from emseg.pipeline.costs import Price, price_of
 from emseg.pipeline.output import human_bytes, note, say
 from emseg.pipeline.plan import Plan, load_plan
-from emseg.pipeline.planner import Planned, open_run, plan_run
 from emseg.pipeline.progress import bars
 from emseg.pipeline.receipts import Ledger
 from emseg.pipeline.runner import run_plan, stitch
 from emseg.pipeline.status import Status, status_of
 from emseg.pipeline.yamlfile import load_yaml
 from emseg.tasks.volume.objects import Objects
+
+if TYPE_CHECKING:
+    from emseg.pipeline.planner import Planned
 
 ConfigFile = Annotated[Path, typer.Argument(help="run.yaml")]
 RunUrl = Annotated[str, typer.Argument(help="run directory: path or URL", metavar="RUN")]
@@ -38,6 +40,8 @@ def register(app: typer.Typer) -> None:
 
 
 def _planned(path: Path, sets: list[str]) -> tuple[RunConfig, Planned]:
+    from emseg.pipeline.planner import plan_run  # torch: only planning pays for it
+
     config = load_yaml(RunConfig, path, sets)
     planned = plan_run(config)
     for warning in planned.warnings:
@@ -69,8 +73,7 @@ def plan(
     if dry_run:
         say(price.to_json(), as_json, *_priced(price))
         return
-    run_objects = open_run(config)
-    new = planned.store(run_objects)
+    run_objects, new = planned.stored(config.run)
     enqueued = 0
     url = queue or config.engine.queue
     if url:
@@ -101,8 +104,7 @@ def run(
 ) -> None:
     """Plan, run all workers on this machine (or on Dask), and stitch."""
     config, planned = _planned(config_file, sets)
-    run_objects = open_run(config)
-    planned.store(run_objects)
+    run_objects, _ = planned.stored(config.run)
     start = time.perf_counter()
     with bars(f"run {run_objects.url}") as watch:
         tally = run_plan(planned.plan, run_objects, _engine(config.engine, workers, dask), watch)

@@ -8,7 +8,7 @@ from typing import Any
 from emseg.pipeline.config import RunConfig
 from emseg.pipeline.evaluate import evaluate
 from emseg.pipeline.phantom import make_phantom, params_of
-from emseg.pipeline.planner import open_run, plan_run
+from emseg.pipeline.planner import plan_run
 from emseg.pipeline.progress import bars
 from emseg.pipeline.runner import run_plan
 from emseg.tasks.volume.bbox import BBox
@@ -37,8 +37,7 @@ def run_demo(out: str, size_vx: int, *, seed: int, workers: int) -> dict[str, An
         }
     )
     planned = plan_run(config)
-    run = open_run(config)
-    planned.store(run)
+    run, _ = planned.stored(config.run)
     with bars(f"run {run.url}") as watch:
         run_plan(planned.plan, run, config.engine, watch)
     scores = evaluate(joined_url(run.url, "layers", "segmentation"), made["labels"], workers=workers)

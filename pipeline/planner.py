@@ -15,7 +15,6 @@ from emseg.pipeline.plan import Plan, store_plan
 from emseg.pipeline.start import Start, start_of
 from emseg.pipeline.tier import Need, Tier
 from emseg.tasks.arrays.rules import Rules
-from emseg.tasks.base import canonical_json
 from emseg.tasks.context import LayerRef
 from emseg.tasks.volume.bbox import BBox, Vec, vec
 from emseg.tasks.volume.codes import require_coded
@@ -40,6 +39,15 @@ class Planned:
     excluded: Excluded = field(default_factory=Excluded)
     model: ModelSpec | None = None
     warnings: list[str] = field(default_factory=list)
+
+    def stored(self, run_url: str) -> tuple[Objects, bool]:
+        """The run directory with everything in it, and whether the plan is new.
+
+        Raises:
+            LayerError: the place cannot be written. PlanChangedError: it holds another plan.
+        """
+        run = Objects(canonical_url(run_url))
+        return run, self.store(run)
 
     def store(self, run: Objects) -> bool:
         """Write plan, models, tables and empty layers; says whether the plan is new."""
@@ -200,14 +208,3 @@ def rules_of(config: RunConfig) -> Rules:
     stages = config.stages
     decimals: list[Decimal] = [stages.fragment.t_low, stages.fragment.t_high, stages.merge.threshold]
     return Rules.of(decimals[0], decimals[1], stages.merge.min_size_vx, decimals[2], stages.relabel.dust_vx)
-
-
-def open_run(config: RunConfig) -> Objects:
-    """The run directory, checked to be writable.
-
-    Raises:
-        LayerError: it is not.
-    """
-    run = Objects(canonical_url(config.run))
-    run.put("writable", canonical_json("emseg"))
-    return run

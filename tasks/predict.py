@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 
-from emseg.models.checkpoint import load
 from emseg.models.coding import encode
-from emseg.models.predictor import Predictor, scaled
 from emseg.models.spec import ModelSpec
 from emseg.tasks.arrays.lattice import Lattice, infer
 from emseg.tasks.arrays.levels import stretched
@@ -21,12 +16,10 @@ from emseg.tasks.base import Task
 from emseg.tasks.context import Context
 from emseg.tasks.exclusion import Exclusion
 from emseg.tasks.volume.bbox import BBox, vec
-from emseg.tasks.volume.errors import ConfigError, CorruptChunkError
+from emseg.tasks.volume.errors import ConfigError
 from emseg.tasks.volume.limits import SMALL_OBJECT_BYTES
-from emseg.tasks.volume.objects import sha256
 
 NEAREST = 3  # channels that join a voxel to its x−1, y−1, z−1 neighbour
-MODEL_BYTES = 4 << 30
 
 
 def model_key(digest: str) -> str:
@@ -73,15 +66,14 @@ class Predict(Task):
         """Read, infer, encode, write."""
         if context.device.split(":")[0] != self.device:
             raise ConfigError(
-                f"task {self.key} is planned for {self.device} but this worker has {context.device}; "
-                "start workers with the planned device, or plan with --mixed-devices"
+                f"task {self.key} is planned for {self.device} but this worker has {context.device}: their last bits "
+                "differ; start workers with the planned device, or plan for this one"
             )
         out = context.layer(self.out)
         excluded = self.exclusion.of(context, self.core)
         if excluded is not None and excluded.all():
             out.write(self.core, np.zeros((out.channels, *self.core.shape_ZYX), np.uint8))
             return
-        torch.set_num_threads(self.threads)
         codes_CZYX = self._codes(context)
         if excluded is not None:
             codes_CZYX[:, excluded] = 0
@@ -91,14 +83,16 @@ class Predict(Task):
             out.write(self.core, codes_CZYX)
 
     def _codes(self, context: Context) -> np.ndarray:
-        spec, predictor = _predictor(context, self.model, self.precision, self.batch)
+        from emseg.tasks.network import network  # torch: only workers that predict pay for it
+
+        spec, predictor = network(context, self.model, self.precision, self.batch, self.threads)
         source = context.layer(self.source)
         levels = _levels(context, self.levels) if self.levels else None
 
         def read(box: BBox) -> np.ndarray:
             with context.record.phase("read"):
                 raw = source.read_ZYX(box)
-                return scaled(spec, raw if levels is None else stretched(raw, *_section_levels(levels, box)))
+                return spec.normalised(raw if levels is None else stretched(raw, *_section_levels(levels, box)))
 
         with context.record.phase("infer"):
             logits_CZYX = infer(
@@ -111,26 +105,6 @@ class Predict(Task):
                 batch=self.batch,
             )
         return encode(spec, logits_CZYX)
-
-
-_predictors: dict[tuple[str, str, str, int], tuple[ModelSpec, Predictor]] = {}
-
-
-def _predictor(context: Context, digest: str, precision: str, batch: int) -> tuple[ModelSpec, Predictor]:
-    """Model and network, loaded once a process."""
-    at = (digest, context.device, precision, batch)
-    if at not in _predictors:
-        content = context.get_object(model_key(digest), MODEL_BYTES)
-        if sha256(content) != digest:
-            raise CorruptChunkError(f"{context.run.where(model_key(digest))} was altered; plan again to restore it")
-        with tempfile.NamedTemporaryFile(suffix=".safetensors") as file:
-            file.write(content)
-            file.flush()
-            spec, net = load(Path(file.name))
-        _predictors.clear()  # one model at a time in memory
-        _predictors[at] = spec, Predictor(net, context.device, precision, batch)
-    context.record.read(model_key(digest), digest)
-    return _predictors[at]
 
 
 def _levels(context: Context, digest: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from emseg.models.checkpoint import save
 from emseg.models.spec import ModelSpec
 from emseg.pipeline.config import RunConfig
 from emseg.pipeline.execute import execute
-from emseg.pipeline.planner import open_run, plan_run, rules_of
+from emseg.pipeline.planner import plan_run, rules_of
 from emseg.pipeline.receipts import Ledger
 from emseg.tasks.arrays.phantom import PhantomParams, phantom
 from emseg.tasks.arrays.weights import weights_from_probabilities
@@ -78,8 +78,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 def finished(folder: Path, **values: Any) -> Objects:
     """The run directory of a config, every task executed here, in an order that ignores the stages' own."""
     config = RunConfig.model_validate({"run": str(folder), "layers": {"chunk_vx": (16, 16, 16)}, **values})
-    planned, run = plan_run(config), open_run(config)
-    planned.store(run)
+    planned = plan_run(config)
+    run, _ = planned.stored(config.run)
     ledger = Ledger(run)
     waiting = list(planned.plan.keys())[::-1]
     while waiting:

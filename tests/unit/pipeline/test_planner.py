@@ -11,7 +11,7 @@ import pytest
 from emseg.pipeline.config import RunConfig
 from emseg.pipeline.costs import price_of
 from emseg.pipeline.plan import Plan
-from emseg.pipeline.planner import open_run, plan_run
+from emseg.pipeline.planner import plan_run
 from emseg.tasks.volume.bbox import BBox
 from emseg.tasks.volume.errors import ConfigError, EmsegError, LayerError, PlanChangedError
 from emseg.tasks.volume.info import LayerSpec
@@ -69,19 +69,19 @@ def test_producers_and_dependants_are_inverse(tmp_path: Path, image: str) -> Non
 def test_a_stored_plan_reads_back_the_same(tmp_path: Path, image: str) -> None:
     """Storing keeps the hash, and storing again finds the same plan."""
     c = config(tmp_path, image)
-    planned, run = plan_run(c), open_run(c)
-    assert planned.store(run)
-    assert not plan_run(c).store(run)
+    planned = plan_run(c)
+    assert planned.stored(c.run)[1]
+    assert not plan_run(c).stored(c.run)[1]
     assert Plan.from_json(planned.plan.to_json()).hash == planned.plan.hash
 
 
 def test_a_changed_plan_names_the_key(tmp_path: Path, image: str) -> None:
     """Another threshold in the same directory is refused by the key's name."""
     first = config(tmp_path, image)
-    plan_run(first).store(open_run(first))
+    plan_run(first).stored(first.run)
     second = config(tmp_path, image, stages__merge={"threshold": "0.4"})
     with pytest.raises(PlanChangedError, match=r"config\.stages\.merge\.threshold was '0\.5', now '0\.4'"):
-        plan_run(second).store(open_run(second))
+        plan_run(second).stored(second.run)
 
 
 def test_engines_do_not_change_the_plan(tmp_path: Path, image: str) -> None:
