@@ -7,7 +7,8 @@ merged row never comes before its better part, is settled.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -20,7 +21,8 @@ from emseg.tasks.arrays.union import flatten
 from emseg.tasks.volume.errors import LimitError
 
 
-class MeanRows(NamedTuple):
+@dataclass(frozen=True)
+class MeanRows:
     """Rows of A between cluster numbers: sum and count of weights, greatest edge key."""
 
     u: I64
@@ -30,7 +32,8 @@ class MeanRows(NamedTuple):
     edge: U64
 
 
-class Merges(NamedTuple):
+@dataclass(frozen=True)
+class Merges:
     """What A merged, in order: cluster numbers at that time, their row's sum and count, voxels of both."""
 
     u: I64
@@ -41,7 +44,8 @@ class Merges(NamedTuple):
     voxels_v: U64
 
 
-class Agglomerated(NamedTuple):
+@dataclass(frozen=True)
+class Agglomerated:
     """What A did to n clusters: a cluster is called by its least member.
 
     root: int64[n], least member. frozen: bool[n], at roots. rows: those with both ends frozen, between roots.

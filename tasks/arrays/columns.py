@@ -6,7 +6,6 @@ of one group have one shape.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, NamedTuple, Self, get_args, get_type_hints
@@ -33,16 +32,21 @@ class Column(NamedTuple):
     ndim: int
 
 
-@functools.cache
+_KNOWN: dict[type, dict[str, Column]] = {}
+
+
 def columns_of(record: type[Columns]) -> dict[str, Column]:
-    """Name -> what the record's annotation says of it."""
-    hints = get_type_hints(record, include_extras=True)
-    out = {}
-    for field in fields(record):
-        array, group, *ndim = get_args(hints[field.name])
-        scalar = get_args(get_args(array)[1])[0]
-        out[field.name] = Column(np.dtype(scalar), group, ndim[0] if ndim else 1)
-    return out
+    """Name -> what the annotations of a record class say of it."""
+    if record not in _KNOWN:
+        hints = get_type_hints(record, include_extras=True)
+        _KNOWN[record] = {field.name: _column(hints[field.name]) for field in fields(record)}
+    return _KNOWN[record]
+
+
+def _column(hint: Any) -> Column:
+    array, group, *ndim = get_args(hint)
+    scalar = get_args(get_args(array)[1])[0]
+    return Column(np.dtype(scalar), group, ndim[0] if ndim else 1)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 
 from emseg.tasks.arrays.columns import I64, U8, U16, U32
-from emseg.tasks.arrays.rows import Gathered, Rows, add, gather, roomy, sorted_rows
+from emseg.tasks.arrays.rows import Rows, add, gather, roomy, sorted_rows
 from emseg.tasks.arrays.union import unite
 from emseg.tasks.volume.bbox import BBox, Vec
 from emseg.tasks.volume.codes import CHANNEL_BITS, Y_SHIFT, Z_SHIFT, voxel_code
@@ -30,7 +30,7 @@ def contact_rows(labels_ZYX: U32, weights_CZYX: U16, core: BBox) -> Rows:
 
 
 @njit(cache=True, nogil=True)
-def _inner_rows(labels: Any, w: Any, origin: Any) -> Gathered:
+def _inner_rows(labels: Any, w: Any, origin: Any) -> Any:
     depth, height, width = labels.shape
     g = gather(1024)
     one = np.uint64(1)
@@ -77,7 +77,7 @@ def rows_across(lower: I64, upper: I64, weights: U16, axis: int, origin: Vec) ->
 
 
 @njit(cache=True, nogil=True)
-def _rows_across(lower: Any, upper: Any, w: Any, origin: Any, steps: Any, channel: Any) -> Gathered:
+def _rows_across(lower: Any, upper: Any, w: Any, origin: Any, steps: Any, channel: Any) -> Any:
     g = gather(1024)
     for i in range(w.shape[0]):
         for j in range(w.shape[1]):

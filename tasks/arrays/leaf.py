@@ -20,6 +20,9 @@ from emseg.tasks.arrays.sides import SIDES, open_sides, side_bit, weights_box
 from emseg.tasks.arrays.size_rule import MaxRows, PartColumns
 from emseg.tasks.volume.bbox import BBox
 
+Slices = tuple[slice, slice, slice]  # z, y, x
+WHOLE: Slices = (slice(None), slice(None), slice(None))
+
 
 @dataclass(frozen=True)
 class LeafResult:
@@ -56,20 +59,21 @@ def leaf(weights_CZYX: U16, core: BBox, bbox: BBox, rules: Rules, excluded_ZYX: 
     return LeafResult(pieces.labels_ZYX, faces, _forest(pieces, sides, settled), _up(pieces, sides, settled))
 
 
-def _plane(inside: tuple[slice, slice, slice], axis: int, at: int) -> tuple[slice | int, ...]:
-    """Index [z, y, x] of one plane of the box `inside` across axis (x, y, z)."""
-    return tuple(at if 2 - a == axis else s for a, s in enumerate(inside))
+def _plane(array_ZYX: np.ndarray, inside: Slices, axis: int, at: int) -> np.ndarray:
+    """One plane, across axis (x, y, z), of the box `inside` of an array."""
+    index = [at if 2 - a == axis else s for a, s in enumerate(inside)]
+    out: np.ndarray = array_ZYX[tuple(index)]
+    return out
 
 
 def _sides_of_pieces(pieces: Fragments, mask: int) -> U8:
     """uint8[n]: mask of the open sides on which each piece lies."""
     sides = np.zeros(len(pieces.piece_ids) + 1, np.uint8)
-    whole = tuple(slice(0, n) for n in pieces.labels_ZYX.shape)
     for axis in range(3):
         for high in (False, True):
             bit = side_bit(axis, high)
             if mask & bit:
-                sides[pieces.labels_ZYX[_plane(whole, axis, -1 if high else 0)]] |= np.uint8(bit)
+                sides[_plane(pieces.labels_ZYX, WHOLE, axis, -1 if high else 0)] |= np.uint8(bit)
     return sides[1:]
 
 
@@ -87,19 +91,16 @@ def _clusters(pieces: Fragments, rows: Rows, sides: U8) -> Clusters:
     )
 
 
-def _face(
-    weights_CZYX: U16, pieces: Fragments, inside: tuple[slice, slice, slice], axis: int, high: bool, rules: Rules
-) -> Face:
+def _face(weights_CZYX: U16, pieces: Fragments, inside: Slices, axis: int, high: bool, rules: Rules) -> Face:
     """The face of one open side; its crossing edges are those of the voxels just above it."""
     span = inside[2 - axis]
-    above = _plane(inside, axis, span.stop if high else span.start)
-    weights = np.ascontiguousarray(weights_CZYX[axis][above])
-    whole = tuple(slice(0, n) for n in pieces.labels_ZYX.shape)
-    labels, ids = compact(pieces.labels_ZYX[_plane(whole, axis, -1 if high else 0)], pieces.piece_ids)
+    above = span.stop if high else span.start
+    weights = np.ascontiguousarray(_plane(weights_CZYX[axis], inside, axis, above))
+    labels, ids = compact(_plane(pieces.labels_ZYX, WHOLE, axis, -1 if high else 0), pieces.piece_ids)
     digest = weights_digest(weights)
     if high:
         return Face(labels, ids, np.zeros((0, 0), np.uint16), np.zeros((0, 0), np.uint8), digest)
-    best = pieces.best_ZYX[above], pieces.best_ZYX[_plane(inside, axis, span.start - 1)]
+    best = [_plane(pieces.best_ZYX, inside, axis, at) for at in (above, above - 1)]
     chosen = (weights >= rules.w_low) & ((best[0] == axis) | (best[1] == axis + HIGH))
     return Face(labels, ids, weights, ((weights >= rules.w_high) | chosen).astype(np.uint8), digest)
 

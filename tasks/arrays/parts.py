@@ -26,7 +26,7 @@ class Parts(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def earlier(max_a: Any, edge_a: Any, max_b: Any, edge_b: Any) -> bool:
+def earlier(max_a: Any, edge_a: Any, max_b: Any, edge_b: Any) -> Any:
     """Whether key a comes before key b."""
     return max_a > max_b or (max_a == max_b and edge_a < edge_b)
 
@@ -81,7 +81,7 @@ def folded(p: Parts, head: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def is_large(p: Parts, cluster: Any, top: Any, edge: Any) -> bool:
+def is_large(p: Parts, cluster: Any, top: Any, edge: Any) -> Any:
     """Whether the parts that joined before the key reach the bound."""
     total, i = np.uint64(0), p.first[cluster]
     while total < p.small and i >= 0 and earlier(p.max[i], p.edge[i], top, edge):

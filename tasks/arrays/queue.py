@@ -36,7 +36,7 @@ def queue_of(num: Any, den: Any, tie: Any) -> Queue:
 
 
 @njit(cache=True, nogil=True)
-def before(q: Queue, a: Any, b: Any) -> bool:
+def before(q: Queue, a: Any, b: Any) -> Any:
     """Whether row a comes before row b."""
     if q.quotient[a] != q.quotient[b]:
         return q.quotient[a] > q.quotient[b]

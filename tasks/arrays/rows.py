@@ -90,7 +90,7 @@ def add(g: Gathered, u: Any, v: Any, total: Any, count: Any, top: Any, last: Any
 
 
 @njit(cache=True, nogil=True)
-def roomy(g: Gathered) -> Gathered:
+def roomy(g: Gathered) -> Any:
     """The same table, twice as large if it is full."""
     n = g.used[0]
     if n < len(g.sum):
@@ -131,7 +131,7 @@ def renamed(rows: Rows, to: I64) -> Rows:
 
 
 @njit(cache=True, nogil=True)
-def _renamed(u: Any, v: Any, total: Any, count: Any, top: Any, last: Any, best: Any, to: Any) -> Gathered:
+def _renamed(u: Any, v: Any, total: Any, count: Any, top: Any, last: Any, best: Any, to: Any) -> Any:
     g = gather(len(u) + 1)
     for r in range(len(u)):
         a, b = np.uint64(to[u[r]]), np.uint64(to[v[r]])

@@ -5,7 +5,7 @@ Clusters are numbered 0..n-1 in ascending order of their handles, so the least n
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,7 +16,8 @@ from emseg.tasks.arrays.rules import Rules
 from emseg.tasks.arrays.size_rule import Joined, MaxRows, PartColumns, size_rule
 
 
-class Clusters(NamedTuple):
+@dataclass(frozen=True)
+class Clusters:
     """State before S: handles uint64[n] ascending; waiting bool[n]; parts; rows of S and of A."""
 
     handle: U64
@@ -26,7 +27,8 @@ class Clusters(NamedTuple):
     a_rows: MeanRows
 
 
-class Settled(NamedTuple):
+@dataclass(frozen=True)
+class Settled:
     """State after A, in handles: by_size and to, uint64[n], of every cluster; columns named as in Up and Forest."""
 
     by_size: U64
@@ -39,11 +41,16 @@ def settle(clusters: Clusters, rules: Rules) -> Settled:
     """Apply S and A; rows of S are taken only where they pass t_low."""
     handle, s = clusters.handle, clusters.s_rows
     passing = s.max >= rules.w_low
-    joined = size_rule(clusters.waiting, clusters.parts, MaxRows(*(c[passing] for c in s)), rules.min_size_vx)
+    joined = size_rule(
+        clusters.waiting,
+        clusters.parts,
+        MaxRows(s.u[passing], s.v[passing], s.max[passing], s.edge[passing]),
+        rules.min_size_vx,
+    )
     undecided = joined.waiting.copy()
     undecided[joined.undecided.u] = undecided[joined.undecided.v] = True
     a = clusters.a_rows
-    renamed = a._replace(u=joined.root[a.u], v=joined.root[a.v])
+    renamed = replace(a, u=joined.root[a.u], v=joined.root[a.v])
     means = agglomeration(undecided, joined.voxels, renamed, rules.w_mean)
     to = means.root[joined.root]
     called = to == np.arange(len(to))

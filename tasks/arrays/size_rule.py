@@ -10,7 +10,8 @@ A cluster waits while it has a contact that this node does not see. Waiting neve
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -22,7 +23,8 @@ from emseg.tasks.arrays.queue import pop
 from emseg.tasks.arrays.union import flatten
 
 
-class PartColumns(NamedTuple):
+@dataclass(frozen=True)
+class PartColumns:
     """Part lists as columns: cluster number, join key (weight, edge key), voxels."""
 
     cluster: I64
@@ -31,7 +33,8 @@ class PartColumns(NamedTuple):
     voxels: U64
 
 
-class MaxRows(NamedTuple):
+@dataclass(frozen=True)
+class MaxRows:
     """Rows of S between cluster numbers: greatest weight, least edge key of that weight."""
 
     u: I64
@@ -40,7 +43,8 @@ class MaxRows(NamedTuple):
     edge: U64
 
 
-class Joined(NamedTuple):
+@dataclass(frozen=True)
+class Joined:
     """What S did to n clusters: a cluster is called by its least member.
 
     root: int64[n], least member. waiting: bool[n], at roots. undecided: rows between roots. parts: lists of the roots
