@@ -8,13 +8,14 @@ from pathlib import Path
 import torch
 
 from emseg.models.checkpoint import load
-from emseg.models.predictor import Predictor
+from emseg.models.predictor import Predictor, scaled
 from emseg.models.spec import ModelSpec
 from emseg.tasks.context import Context
 from emseg.tasks.volume.errors import CorruptChunkError
 from emseg.tasks.volume.objects import sha256
 
 MODEL_BYTES = 4 << 30
+__all__ = ["network", "scaled"]
 _loaded: dict[tuple[str, str, str, int], tuple[ModelSpec, Predictor]] = {}
 
 

@@ -83,7 +83,7 @@ class Predict(Task):
             out.write(self.core, codes_CZYX)
 
     def _codes(self, context: Context) -> np.ndarray:
-        from emseg.tasks.network import network  # torch: only workers that predict pay for it
+        from emseg.tasks.network import network, scaled  # torch: only workers that predict pay for it
 
         spec, predictor = network(context, self.model, self.precision, self.batch, self.threads)
         source = context.layer(self.source)
@@ -92,7 +92,7 @@ class Predict(Task):
         def read(box: BBox) -> np.ndarray:
             with context.record.phase("read"):
                 raw = source.read_ZYX(box)
-                return spec.normalised(raw if levels is None else stretched(raw, *_section_levels(levels, box)))
+                return scaled(spec, raw if levels is None else stretched(raw, *_section_levels(levels, box)))
 
         with context.record.phase("infer"):
             logits_CZYX = infer(
