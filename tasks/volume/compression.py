@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 
-import brotli
+import brotli  # type: ignore[import-untyped]
 import deflate
 import zstandard
 

@@ -7,7 +7,8 @@ table code -> weight, the activation and the model's hash.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,7 @@ from emseg.tasks.volume.bbox import BBox, Vec, vec
 from emseg.tasks.volume.errors import LayerError
 
 VoxelNm = tuple[float, float, float]
+BLOCK_SIZE = "compressed_segmentation_block_size"
 
 
 @dataclass(frozen=True)
@@ -87,26 +89,36 @@ def _plain(value: float) -> float:
 def parse_scale(info: Mapping[str, Any], mip: int, where: str) -> Scale:
     """One mip of an `info`; it is half-trusted, so every number is checked."""
     scales = _get(info, "scales", where)
-    if not isinstance(scales, list) or not 0 <= mip < len(scales):
+    if not isinstance(scales, list) or not all(isinstance(s, dict) for s in scales):
+        raise LayerError(f"{where}: scales must be a list of objects; it is no precomputed layer that emseg can read")
+    if not 0 <= mip < len(scales):
         raise LayerError(f"{where}: has no mip {mip}; it has {len(scales)} mips, numbered from 0")
     raw = scales[mip]
-    size = _triple(raw, "size", where)
-    chunk_vx = _triple({"chunk_size": _get(raw, "chunk_sizes", where)[0]}, "chunk_size", where)
-    if min(size) < 1 or min(chunk_vx) < 1:
-        raise LayerError(f"{where}: size {size} and chunk size {chunk_vx} must be positive")
     key = str(_get(raw, "key", where))
     if key.startswith("/") or ".." in key.split("/"):
         raise LayerError(f"{where}: scale key {key!r} leaves the layer; refuse it")
-    x, y, z = (float(v) for v in _get(raw, "resolution", where))
+    sizes = _get(raw, "chunk_sizes", where)
+    x, y, z = _numbers("resolution", _get(raw, "resolution", where), where, positive=True)
     return Scale(
         key=key,
-        bounds=BBox.sized(_triple({"o": raw.get("voxel_offset", [0, 0, 0])}, "o", where), size),
-        chunk_vx=chunk_vx,
+        bounds=BBox.sized(
+            _triple("voxel_offset", raw.get("voxel_offset", [0, 0, 0]), where),
+            _triple("size", _get(raw, "size", where), where, positive=True),
+        ),
+        chunk_vx=_triple("chunk_sizes", sizes[0] if isinstance(sizes, list) and sizes else sizes, where, positive=True),
         voxel_nm=(x, y, z),
         encoding=str(_get(raw, "encoding", where)),
-        block_vx=vec(raw.get("compressed_segmentation_block_size", [8, 8, 8])),
+        block_vx=_triple(BLOCK_SIZE, raw.get(BLOCK_SIZE, [8, 8, 8]), where, positive=True),
         sharded=raw.get("sharding") is not None,
     )
+
+
+def parse_channels(info: Mapping[str, Any], where: str) -> int:
+    """Number of channels of a layer."""
+    count = info.get("num_channels", 1)
+    if type(count) is not int or count < 1:
+        raise LayerError(f"{where}: num_channels {count!r} must be an integer of at least 1")
+    return count
 
 
 def parse_dtype(info: Mapping[str, Any], where: str) -> np.dtype[Any]:
@@ -124,8 +136,17 @@ def _get(raw: Mapping[str, Any], key: str, where: str) -> Any:
     return raw[key]
 
 
-def _triple(raw: Mapping[str, Any], key: str, where: str) -> Vec:
-    values: Sequence[Any] = _get(raw, key, where)
-    if len(values) != 3 or any(int(v) != v for v in values):
+def _numbers(key: str, values: Any, where: str, *, positive: bool) -> tuple[float, float, float]:
+    plain = isinstance(values, list | tuple) and len(values) == 3 and all(type(v) in (int, float) for v in values)
+    if not plain or not all(math.isfinite(v) and (v > 0 or not positive) for v in values):
+        kind = "positive numbers" if positive else "numbers"
+        raise LayerError(f"{where}: {key} {values!r} must be three {kind} x, y, z")
+    x, y, z = values
+    return (x, y, z)
+
+
+def _triple(key: str, values: Any, where: str, *, positive: bool = False) -> Vec:
+    numbers = _numbers(key, values, where, positive=positive)
+    if any(int(v) != v for v in numbers):
         raise LayerError(f"{where}: {key} {values!r} must be three integers x, y, z")
-    return vec(values)
+    return vec([int(v) for v in numbers])

@@ -24,7 +24,7 @@ from emseg.tasks.volume.codec import decoded
 from emseg.tasks.volume.compression import decompressed
 from emseg.tasks.volume.errors import CorruptChunkError, LayerError
 from emseg.tasks.volume.grid import Grid
-from emseg.tasks.volume.info import LayerSpec, Scale, VoxelNm, new_info, parse_dtype, parse_scale
+from emseg.tasks.volume.info import LayerSpec, Scale, VoxelNm, new_info, parse_channels, parse_dtype, parse_scale
 from emseg.tasks.volume.limits import CHUNK_SLACK_BYTES, INFO_BYTES, array_bytes
 from emseg.tasks.volume.objects import Objects, Stored, sha256
 from emseg.tasks.volume.url import redacted
@@ -59,7 +59,7 @@ class Layer:
         self.where = f"layer {redacted(self.url)}"
         self.scale: Scale = parse_scale(self.info, self.mip, self.where)
         self.dtype = parse_dtype(self.info, self.where)
-        self.channels = int(self.info.get("num_channels", 1))
+        self.channels = parse_channels(self.info, self.where)
         self.kind = str(self.info.get("type", "image"))
         self.emseg: Mapping[str, Any] = self.info.get("emseg") or {}
 
