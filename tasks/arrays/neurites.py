@@ -1,8 +1,8 @@
 """Centre lines of neurons: trees that any chunk can grow anew, for they depend on nothing but (seed, cell, number).
 
-Space (unit: 10 nm) is a lattice of cells of 256. Every cell roots a fixed number of neurons; a neuron is a tree of short
-segments that starts both ways from its root, wanders, branches, and never goes further than REACH beyond its cell. So the
-neurons near a place are those of the cells around it. Thick neurons carry spines: a thin neck with a head.
+Space (unit: 10 nm) is a lattice of cells of 256. Every cell roots a fixed number of neurons; a neuron is a tree of
+short segments that starts both ways from its root, wanders, branches, and never goes further than REACH beyond its
+cell. So the neurons near a place are those of the cells around it. Thick neurons carry spines: a thin neck with a head.
 
 A segment is one row: A (3), B − A (3), 1/|B − A|² (1), calibre at both ends (2), and its mitochondrion: from and to as
 fractions of the length, radius (3; radius 0: none).
@@ -106,7 +106,7 @@ def rooted(place: F64, key: np.uint64, cell: tuple[int, int, int], number: int) 
     for axis in range(3):
         bits = stirred(bits + _NEXT)
         place[axis] = (cell[axis] + unit(bits)) * CELL
-    return bits
+    return np.uint64(bits)
 
 
 @numba.njit(cache=True)

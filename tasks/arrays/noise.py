@@ -41,14 +41,14 @@ def stirred(value: np.uint64) -> np.uint64:
 @numba.njit(cache=True)
 def keyed(seed: int, stream: int) -> np.uint64:
     """Key of one stream of one seed."""
-    return stirred(np.uint64(seed) * _GOLDEN + stirred(np.uint64(stream) + _GOLDEN))
+    return np.uint64(stirred(np.uint64(seed) * _GOLDEN + stirred(np.uint64(stream) + _GOLDEN)))
 
 
 @numba.njit(cache=True)
 def hashed(key: np.uint64, x: int, y: int, z: int) -> np.uint64:
     """64 random bits of a place (any integers, negative ones too)."""
     place = np.uint64(x) * _SPREAD_X + np.uint64(y) * _SPREAD_Y + np.uint64(z) * _SPREAD_Z
-    return stirred(key ^ place)
+    return np.uint64(stirred(key ^ place))
 
 
 @numba.njit(cache=True)
@@ -73,7 +73,7 @@ def eased(t: float) -> float:
 @numba.njit(cache=True)
 def _edge(key: np.uint64, x: int, y: int, z: int, weight: float) -> float:
     low = unit(hashed(key, x, y, z))
-    return low + (unit(hashed(key, x + 1, y, z)) - low) * weight
+    return float(low + (unit(hashed(key, x + 1, y, z)) - low) * weight)
 
 
 @numba.njit(cache=True)
@@ -85,7 +85,7 @@ def smooth(key: np.uint64, x: float, y: float, z: float) -> float:
     c, d = _edge(key, i, j, k + 1, wx), _edge(key, i, j + 1, k + 1, wx)
     low = a + (b - a) * wy
     high = c + (d - c) * wy
-    return 2.0 * (low + (high - low) * wz) - 1.0
+    return float(2.0 * (low + (high - low) * wz) - 1.0)
 
 
 @numba.njit(cache=True)

@@ -1,11 +1,11 @@
 """Which neuron each voxel belongs to: the nearest centre line, distance over calibre, in space warped by smooth noise.
 
-1. A brick is 16³ warp cells at a lattice anchored at absolute 0; the warp is exact at cell corners, linear between them.
-2. Segments near the brick are pruned for blocks of 8³, 4³ and 2³ cells, then for each cell. A segment stays while it may
-   be nearest, or within RIM of a border, anywhere in a ball round the warped corners.
-3. Each voxel of the wanted box takes the nearest segment and the nearest one of another neuron. Their scores' difference
-   over its slope is the distance to the membrane. All of it depends on the voxel and its brick only: a box can be cut
-   anywhere.
+1. A brick is 16³ warp cells, on a lattice anchored at absolute 0; the warp is exact at cell corners, linear between.
+2. Segments near the brick are pruned for blocks of 8³, 4³ and 2³ cells, then for each cell. A segment stays while it
+   may be nearest, or within RIM of a border, anywhere in a ball round the warped corners.
+3. Each voxel of the wanted box takes the nearest segment and the nearest one of another neuron. The difference of their
+   scores over its slope is the distance to the membrane. All of it depends on the voxel and its brick only, so that a
+   box can be cut anywhere.
 
 Distances are in units of 10 nm. A neuron's region is connected but for places thinner than a voxel.
 """
@@ -124,9 +124,7 @@ def _mito_depth(near: F64, owners: U64, count: int, owner: np.uint64, at: F64) -
 
 
 @numba.njit(cache=True)
-def _voxel(
-    near: F64, owners: U64, bounds: F64, count: int, at: F64, centre: F64, found: F64
-) -> np.uint64:
+def _voxel(near: F64, owners: U64, bounds: F64, count: int, at: F64, centre: F64, found: F64) -> np.uint64:
     """Owner of a place; writes margin and distance to its centre line to `found`.
 
     A segment that is too far from the cell's centre to beat the second one is passed over (triangle inequality).
@@ -160,7 +158,7 @@ def _voxel(
         along = (x1 * x2 + y1 * y2 + z1 * z2) / (max(s1 * s2, 1e-9) * q1 * q2)
         slope = math.sqrt(max(1.0 / q1 + 1.0 / q2 - 2.0 * along, 1e-6))
         found[MARGIN] = min(RIM, (s2 - s1) / slope)
-    return first
+    return np.uint64(first)
 
 
 @numba.njit(cache=True)
