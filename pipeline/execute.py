@@ -36,7 +36,7 @@ def parse_message(text: str, root: str | None = None) -> tuple[Plan, Objects, Ta
         raw = json.loads(text)
         run_url, plan_hash, fields = canonical_url(raw["run"]), raw["plan"], raw["fields"]
         key = str(fields["key"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise MessageError(f"a message is no task ({type(error).__name__}: {error}); it is set aside") from None
     if root is not None and not (run_url + "/").startswith(root.rstrip("/") + "/"):
         raise MessageError(f"a message names run {redacted(run_url)}, outside {redacted(root)}; it is set aside")

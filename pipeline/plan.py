@@ -134,7 +134,7 @@ def load_plan(run: Objects) -> Plan:
         )
     try:
         return Plan.from_json(json.loads(content))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise ConfigError(
             f"{redacted(run.url)}/plan.json cannot be read ({error}); plan into a new directory"
         ) from None

@@ -208,7 +208,7 @@ def open_layer(url: str, mip: int = 0, **options: Any) -> Layer:
         raise LayerError(f"layer {redacted(objects.url)}: there is no info file; check the path, or ingest the volume")
     try:
         info = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise LayerError(f"layer {redacted(objects.url)}: info is not JSON ({error})") from None
     if not isinstance(info, dict):
         raise LayerError(f"layer {redacted(objects.url)}: info is not a JSON object")

@@ -117,7 +117,7 @@ def test_another_plan_is_refused_by_its_first_key(tmp_path, changed, named):
 
 
 @pytest.mark.parametrize(
-    "content", [None, b"", b"{", b"[]", b"3", b"{}", b'{"version": 99}', b'{"version": 1}', b"\xff"]
+    "content", [None, b"", b"{", b"[]", b"3", b"{}", b'{"version": 99}', b'{"version": 1}', b"\xff", b"[" * 100_000]
 )
 def test_what_is_no_plan_is_refused(tmp_path, content):
     """A directory without a plan, or with something else in its place, is a ConfigError that names it."""

@@ -216,7 +216,7 @@ def test_creating_the_same_layer_opens_it(tmp_path):
         create_layer(str(tmp_path), LayerSpec("image", "uint16", 1, BOUNDS, (4, 4.5, 40), CHUNK))
 
 
-@pytest.mark.parametrize("content", [None, b"not json", b"[]", b"{}", b"\xff\xfe", b'{"scales": 3}'])
+@pytest.mark.parametrize("content", [None, b"not json", b"[]", b"{}", b"\xff\xfe", b'{"scales": 3}', b"[" * 100_000])
 def test_what_is_no_layer_is_refused(tmp_path, content):
     """No info, or one that is no layer's, is refused with the place."""
     if content is not None:

@@ -1,0 +1,81 @@
+"""A child process answers with receipts and errors; its death is an outcome."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from multiprocessing.connection import wait
+
+import pytest
+
+from emseg.pipeline.child import Child, Outcome, failure
+from emseg.pipeline.execute import message_of
+from emseg.tasks.volume.errors import CorruptChunkError, TransientError
+
+WAIT_S = 60
+
+
+@pytest.fixture(scope="module")
+def child() -> Iterator[Child]:
+    child = Child()
+    yield child
+    child.close()
+
+
+def answer(child: Child) -> Outcome:
+    """The next outcome of a child."""
+    while (outcome := child.poll()) is None:
+        assert wait(child.waitables, WAIT_S)
+    return outcome
+
+
+def test_a_child_answers_with_a_receipt(case, child):
+    """A task's receipt comes back with its key and attempt, and the child is idle again."""
+    key = case.first[0]
+    assert child.poll() is None
+    child.submit(key, "a1", message_of(case.plan, case.run.url, key))
+    assert not child.idle
+    outcome = answer(child)
+    assert (outcome.key, outcome.attempt, outcome.receipt["key"], outcome.error) == (key, "a1", key, "")
+    assert outcome.receipt["run"]["pid"] == child.process.pid
+    assert child.idle
+
+
+def test_a_child_survives_a_failing_task(case, child):
+    """An error is an outcome with name, message and trace; the same process takes the next task."""
+    pid = child.process.pid
+    child.submit("k", "a1", "no message")
+    outcome = answer(child)
+    assert (outcome.receipt, outcome.error, outcome.permanent) == (None, "MessageError", True)
+    assert "parse_message" in outcome.trace
+    child.submit(case.first[0], "a2", message_of(case.plan, case.run.url, case.first[0]))
+    assert answer(child).receipt
+    assert child.process.pid == pid
+
+
+def test_a_child_that_died_idle_is_replaced(case, child):
+    """A child killed between tasks costs nothing: the next task runs in a new process."""
+    os.kill(child.process.pid, signal.SIGKILL)
+    child.process.join()
+    child.submit(case.first[0], "a1", message_of(case.plan, case.run.url, case.first[0]))
+    assert answer(child).receipt
+
+
+def test_a_child_is_confined_to_its_root(case, tmp_path):
+    """A child with a root refuses a task of a run outside."""
+    child = Child(root=f"file://{tmp_path}/elsewhere")
+    child.submit(case.first[0], "a1", message_of(case.plan, case.run.url, case.first[0]))
+    outcome = answer(child)
+    child.close()
+    assert (outcome.error, "outside" in outcome.message) == ("MessageError", True)
+
+
+@pytest.mark.parametrize(
+    ("error", "permanent"), [(CorruptChunkError("x"), True), (TransientError("x"), False), (ValueError("x"), False)]
+)
+def test_only_our_own_errors_are_permanent(error, permanent):
+    """An unexpected exception may be tried again; emseg's own say whether they may."""
+    outcome = failure("k", "a", error)
+    assert outcome.permanent == outcome.exception.permanent == permanent
+    assert str(outcome.exception) == f"{type(error).__name__}: x"
