@@ -35,8 +35,17 @@ check: setup
 	ln -s ../../models ../../tasks ../../pipeline .mypy_tree/emseg/
 	cd .mypy_tree && ../$(BIN)/mypy --config-file ../pyproject.toml -p emseg
 
+DATA ?= ../shared/data
+WORK := build/bench
+
 bench: setup
-	for script in tests/bench/*.py; do $(BIN)/python $$script --quick; done
+	mkdir -p $(WORK)/fib25
+	for part in raw labels; do $(BIN)/emseg ingest $(DATA)/fib25/train.h5:$$part $(WORK)/fib25/$$part; done
+	$(BIN)/emseg run examples/fib25.yaml --set source.layer=$(WORK)/fib25/raw --set run=$(WORK)/fib25/run
+	$(BIN)/emseg run examples/fib25.yaml --set source.layer=$(WORK)/fib25/raw --set run=$(WORK)/fib25/tune \
+	  --set 'bbox=[[0, 0, 95], [250, 250, 115]]'
+	$(BIN)/emseg evaluate $(WORK)/fib25/run $(WORK)/fib25/labels
+	$(BIN)/python tests/bench/fib25.py $(WORK)/fib25/tune $(WORK)/fib25/run $(WORK)/fib25/labels
 
 clean:
 	rm -rf demo build dist *.egg-info .mypy_tree .pytest_cache .mypy_cache .ruff_cache .hypothesis
