@@ -33,6 +33,7 @@ _TO_NORMAL = math.sqrt(3.0) / (1 << 16)  # four uniform 16-bit parts: variance 4
 @numba.njit(cache=True)
 def stirred(value: np.uint64) -> np.uint64:
     """64 bits stirred so that every input bit moves every output bit."""
+    value = np.uint64(value)  # from Python a key comes as a plain integer, which would shift with its sign
     value = (value ^ (value >> _S30)) * _MIX_1
     value = (value ^ (value >> _S27)) * _MIX_2
     return np.uint64(value ^ (value >> _S31))
@@ -48,18 +49,19 @@ def keyed(seed: int, stream: int) -> np.uint64:
 def hashed(key: np.uint64, x: int, y: int, z: int) -> np.uint64:
     """64 random bits of a place (any integers, negative ones too)."""
     place = np.uint64(x) * _SPREAD_X + np.uint64(y) * _SPREAD_Y + np.uint64(z) * _SPREAD_Z
-    return np.uint64(stirred(key ^ place))
+    return np.uint64(stirred(np.uint64(key) ^ place))
 
 
 @numba.njit(cache=True)
 def unit(bits: np.uint64) -> float:
     """Number in [0, 1), a multiple of 2^-24: exact in float32."""
-    return float(bits >> _S40) * _TO_UNIT
+    return float(np.uint64(bits) >> _S40) * _TO_UNIT
 
 
 @numba.njit(cache=True)
 def normal(bits: np.uint64) -> float:
     """Number of mean 0 and variance 1, nearly Gaussian (sum of four uniform parts), within ±3.47."""
+    bits = np.uint64(bits)
     parts = (bits & _LOW_16) + ((bits >> _S16) & _LOW_16) + ((bits >> _S32) & _LOW_16) + (bits >> _S48)
     return (float(parts) - 131070.0) * _TO_NORMAL
 
