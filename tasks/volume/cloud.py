@@ -9,7 +9,7 @@ from typing import Any
 from cloudfiles import CloudFiles
 
 from emseg.tasks.volume.errors import LayerError
-from emseg.tasks.volume.objects import Stored
+from emseg.tasks.volume.stored import Stored
 
 
 def cloud_backend(url: str) -> CloudBackend:

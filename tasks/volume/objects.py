@@ -8,38 +8,23 @@ put. Keys are confined to the root.
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from emseg.tasks.volume.compression import SUFFIX, compressed, decompressed
 from emseg.tasks.volume.errors import CorruptChunkError, LayerError, TransientError
 from emseg.tasks.volume.limits import SMALL_OBJECT_BYTES
+from emseg.tasks.volume.stored import Stored, sha256
 from emseg.tasks.volume.url import canonical_url, local_path, require_key
 
-FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
-
-
-def sha256(content: bytes) -> str:
-    """Hex digest of stored bytes."""
-    return hashlib.sha256(content).hexdigest()
-
-
-@dataclass(frozen=True)
-class Stored:
-    """One object as it is stored."""
-
-    content: bytes
-    encoding: str
-
-    @property
-    def digest(self) -> str:
-        """sha256 of the stored bytes."""
-        return sha256(self.content)
+__all__ = ["Backend", "FileBackend", "Objects", "Stored", "sha256"]
+FORBIDDEN = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT),
+    *(errno.EEXIST, errno.ENOTDIR, errno.ENAMETOOLONG),  # a file where a folder should be, a name that no disk takes
+)
 
 
 class Backend(Protocol):
@@ -136,6 +121,8 @@ class FileBackend:
                 return Stored((self.root / (key + suffix)).read_bytes(), encoding)
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 continue
+            except OSError as error:
+                raise LayerError(f"{self.root / key}: cannot be read ({error.strerror}); mend rights or disk") from None
         return None
 
     def put(self, key: str, stored: Stored) -> None:
@@ -148,7 +135,7 @@ class FileBackend:
 
     def exists(self, key: str) -> bool:
         """Whether the key holds an object."""
-        return any((self.root / (key + suffix)).is_file() for suffix in ("", *SUFFIX.values()))
+        return any(os.path.isfile(self.root / (key + suffix)) for suffix in ("", *SUFFIX.values()))
 
     def list(self, prefix: str) -> Iterator[str]:
         """Keys below a folder, sorted; temporary files are left out."""
@@ -179,7 +166,6 @@ class FileBackend:
                 temporary.unlink(missing_ok=True)
             _sync_folder(target.parent)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
             if error.errno in FORBIDDEN:
                 raise LayerError(
                     f"{target}: cannot be written ({error.strerror}); choose a place you may write"

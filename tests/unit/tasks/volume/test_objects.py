@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from emseg.tasks.volume.errors import CorruptChunkError, LimitError, TransientError
+from emseg.tasks.volume.errors import CorruptChunkError, LayerError, LimitError, TransientError
 from emseg.tasks.volume.objects import Objects, sha256
 
 CREATORS, NAMES = 4, 30
@@ -144,6 +144,23 @@ def test_temporary_files_are_not_listed(tmp_path):
     """What a killed writer left behind is no object."""
     (tmp_path / ".a.0123").write_bytes(b"part")
     assert list(Objects(str(tmp_path)).list()) == []
+
+
+def test_a_place_that_is_no_folder_is_refused_for_good(tmp_path):
+    """Where a name of the path is a file, no later attempt can write: the error is permanent and names the place."""
+    (tmp_path / "a").write_bytes(b"file")
+    with pytest.raises(LayerError, match="a/b: cannot be written"):
+        Objects(str(tmp_path)).put("a/b", b"content")
+
+
+def test_a_name_that_is_too_long_is_refused_for_good(tmp_path):
+    """A key whose name no disk takes is refused when written, and read as absent or refused, never as a crash."""
+    objects = Objects(str(tmp_path))
+    with pytest.raises(LayerError, match="cannot be written"):
+        objects.put("a" * 300, b"content")
+    assert not objects.exists("a" * 300)
+    with pytest.raises(LayerError, match="cannot be read"):
+        objects.get("a" * 300)
 
 
 @pytest.mark.parametrize(("fails", "left"), [("write", []), ("fsync", []), ("rename", [])])
