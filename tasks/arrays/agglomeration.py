@@ -89,7 +89,7 @@ def _merge_means(u: Any, v: Any, total: Any, count: Any, edge: Any, tables: Any,
     frozen, voxels, parent, name = tables
     n = len(frozen)
     merge_name, merge_row = np.empty((2, n), np.int64), np.empty((4, n), np.uint64)
-    g, q = graph_of(n, u, v, total, count, edge, True)
+    g, q = graph_of(n, u, v, total, count, edge)
     threshold, merges, top = np.uint64(w_mean), 0, np.uint64(0)
     while q.size[0] > 0:
         r = pop(q)

@@ -59,12 +59,12 @@ def fragments(weights_CZYX: U16, core: BBox, bbox: BBox, rules: Rules) -> Fragme
         raise LimitError(
             f"core {core} has {core.voxels} voxels; a leaf holds fewer than {BACKGROUND}: take smaller chunks"
         )
-    halo = tuple(c - r for c, r in zip(core.min[::-1], read.min[::-1], strict=True))
     goes_on = tuple(r > b for r, b in zip(read.min[::-1], bbox.min[::-1], strict=True))
     best_ZYX = np.full(read.shape_ZYX, NONE, np.uint8)
     best_edges(weights_CZYX, goes_on, rules.w_low, best_ZYX)
     labels_ZYX = np.empty(core.shape_ZYX, np.uint32)
-    n = unite_core(weights_CZYX, best_ZYX, halo, (rules.w_low, rules.w_high), labels_ZYX)
+    inside = core.slices_ZYX(read.min)
+    n = unite_core(weights_CZYX[(slice(None), *inside)], best_ZYX[inside], rules.w_low, rules.w_high, labels_ZYX)
     first, voxels = np.empty(n, np.int64), np.zeros(n, np.uint64)
     number(labels_ZYX.reshape(-1), first, voxels)
     return Fragments(labels_ZYX, _ids(first, core), voxels, best_ZYX)
@@ -126,36 +126,36 @@ def best_edges(w: Any, goes_on: Any, w_low: int, best: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def unite_core(w: Any, best: Any, halo: Any, low_high: Any, parent: Any) -> int:
-    """Union-find over the core in `parent` (flat core indices); returns the number of pieces."""
+def unite_core(w: Any, best: Any, low: int, high: int, parent: Any) -> int:
+    """Union-find over the core in `parent` (flat core indices); w and best over the core. Returns the pieces."""
     depth, height, width = parent.shape
     flat = parent.reshape(-1)
-    step = (1, width, width * height)
-    low, high = low_high
     i = -1
     for z in range(depth):
         for y in range(height):
             for x in range(width):
                 i += 1
-                here = best[z + halo[0], y + halo[1], x + halo[2]]
+                here = best[z, y, x]
                 if here == NONE:
                     flat[i] = BACKGROUND
                     continue
                 flat[i] = i
-                for c in range(3):
-                    if (x, y, z)[c] == 0:
-                        continue
-                    zz, yy, xx = z + halo[0], y + halo[1], x + halo[2]
-                    weight = w[c, zz, yy, xx]
-                    if weight < low:
-                        continue
-                    below = best[zz - (c == 2), yy - (c == 1), xx - (c == 0)]
-                    if weight >= high or here == c or below == c + HIGH:
-                        unite(flat, i, i - step[c])
+                if x > 0 and is_on(w[0, z, y, x], low, high, here == 0, best[z, y, x - 1] == HIGH):
+                    unite(flat, i, i - 1)
+                if y > 0 and is_on(w[1, z, y, x], low, high, here == 1, best[z, y - 1, x] == 1 + HIGH):
+                    unite(flat, i, i - width)
+                if z > 0 and is_on(w[2, z, y, x], low, high, here == 2, best[z - 1, y, x] == 2 + HIGH):
+                    unite(flat, i, i - width * height)
     n = 0
     for j in range(len(flat)):
         n += flat[j] == j
     return n
+
+
+@njit(cache=True, nogil=True)
+def is_on(weight: Any, low: int, high: int, best_above: Any, best_below: Any) -> Any:
+    """Whether an edge is ON, given whether it is the best edge of its upper and of its lower end."""
+    return weight >= high or (weight >= low and (best_above or best_below))
 
 
 @njit(cache=True, nogil=True)

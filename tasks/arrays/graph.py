@@ -19,7 +19,7 @@ GONE = -1
 
 
 class Graph(NamedTuple):
-    """end, after, prior: int32[2 rows]; first, degree: int32[clusters]; table: int32; mean: adds parallel rows up."""
+    """end, after, prior: int32[2 rows]; first, degree: int32[clusters]; table: int32."""
 
     end: Any
     after: Any
@@ -27,7 +27,6 @@ class Graph(NamedTuple):
     first: Any
     degree: Any
     table: Any
-    mean: bool
 
 
 @njit(cache=True, nogil=True)
@@ -56,19 +55,16 @@ def unlink(g: Graph, h: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def combine(g: Graph, q: Queue, r: Any, num: Any, den: Any, tie: Any) -> None:
-    """Take a parallel row into row r: means add up and keep the greater tie key, maxima keep the better row's."""
-    if g.mean:
-        q.num[r] += num
-        q.den[r] += den
-        q.tie[r] = max(q.tie[r], tie)
-        q.quotient[r] = q.num[r] // q.den[r]
-    elif num > q.num[r] or (num == q.num[r] and tie < q.tie[r]):
-        q.num[r], q.tie[r], q.quotient[r] = num, tie, num
+def combine(q: Queue, r: Any, num: Any, den: Any, tie: Any) -> None:
+    """Take a parallel row into row r: sums and counts add up, the greater tie key stays."""
+    q.num[r] += num
+    q.den[r] += den
+    q.tie[r] = max(q.tie[r], tie)
+    q.quotient[r] = q.num[r] // q.den[r]
 
 
 @njit(cache=True, nogil=True)
-def graph_of(n: int, u: Any, v: Any, num: Any, den: Any, tie: Any, mean: bool) -> Any:
+def graph_of(n: int, u: Any, v: Any, num: Any, den: Any, tie: Any) -> Any:
     """Graph over n clusters and its queue, from rows of cluster numbers; parallel rows combined, self rows left out."""
     m = len(u)
     g = Graph(
@@ -78,16 +74,15 @@ def graph_of(n: int, u: Any, v: Any, num: Any, den: Any, tie: Any, mean: bool) -
         np.full(n, -1, np.int32),
         np.zeros(n, np.int32),
         np.full(capacity(m), -1, np.int32),
-        mean,
     )
     q = queue_of(np.ones(m, np.uint64), np.ones(m, np.uint64), np.zeros(m, np.uint64))
     rows = 0
     for i in range(m):
         if u[i] == v[i]:
             continue
-        at = spot(g.table, g.end, u[i], v[i])
+        at = spot(g.table, g.end, 2, u[i], v[i])
         if g.table[at] >= 0:
-            combine(g, q, g.table[at], num[i], den[i], tie[i])
+            combine(q, g.table[at], num[i], den[i], tie[i])
             continue
         g.table[at] = rows
         link(g, 2 * rows, u[i])
@@ -101,7 +96,7 @@ def graph_of(n: int, u: Any, v: Any, num: Any, den: Any, tie: Any, mean: bool) -
 @njit(cache=True, nogil=True)
 def drop(g: Graph, q: Queue, r: Any) -> None:
     """Take row r out of everything."""
-    erase(g.table, g.end, g.end[2 * r], g.end[2 * r + 1])
+    erase(g.table, g.end, 2, g.end[2 * r], g.end[2 * r + 1])
     unlink(g, 2 * r)
     unlink(g, 2 * r + 1)
     remove(q, r)
@@ -114,18 +109,17 @@ def contract(g: Graph, q: Queue, u: Any, v: Any) -> Any:
     h = g.first[gone]
     while h >= 0:
         after, r, other = g.after[h], h >> 1, g.end[h ^ 1]
-        at = spot(g.table, g.end, keep, other)
-        s = g.table[at]
+        s = -1 if other == keep else g.table[spot(g.table, g.end, 2, keep, other)]
         if other == keep:
             drop(g, q, r)
         elif s >= 0:
-            combine(g, q, s, q.num[r], q.den[r], q.tie[r])
+            combine(q, s, q.num[r], q.den[r], q.tie[r])
             drop(g, q, r)
             moved(q, s)
         else:
-            erase(g.table, g.end, gone, other)
+            erase(g.table, g.end, 2, gone, other)
             unlink(g, h)
             link(g, h, keep)
-            g.table[spot(g.table, g.end, keep, other)] = r
+            g.table[spot(g.table, g.end, 2, keep, other)] = r
         h = after
     return keep

@@ -1,6 +1,7 @@
 """Hashing of unordered vertex pairs: open addressing with linear probing over row numbers.
 
-A table is an int32 array of a power of two, -1 where empty; the pair of row r stands in ends[2 r] and ends[2 r + 1].
+A table is an int32 array of a power of two, -1 where empty; the pair of row r stands in ends[step * r] and the place
+behind it.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ def home(u: Any, v: Any, mask: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def spot(table: Any, ends: Any, u: Any, v: Any) -> Any:
+def spot(table: Any, ends: Any, step: int, u: Any, v: Any) -> Any:
     """Place of the pair in the table, or the empty place where it belongs."""
     mask = len(table) - 1
     i = home(u, v, mask)
     while table[i] >= 0:
         r = table[i]
-        a, b = ends[2 * r], ends[2 * r + 1]
+        a, b = ends[step * r], ends[step * r + 1]
         if (a == u and b == v) or (a == v and b == u):
             return i
         i = (i + 1) & mask
@@ -43,17 +44,17 @@ def spot(table: Any, ends: Any, u: Any, v: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def erase(table: Any, ends: Any, u: Any, v: Any) -> None:
+def erase(table: Any, ends: Any, step: int, u: Any, v: Any) -> None:
     """Take the pair out and close the gap; ends must still be those under which every row was put in."""
     mask = len(table) - 1
-    i = spot(table, ends, u, v)
+    i = spot(table, ends, step, u, v)
     j = i
     while True:
         j = (j + 1) & mask
         r = table[j]
         if r < 0:
             break
-        if ((j - home(ends[2 * r], ends[2 * r + 1], mask)) & mask) >= ((j - i) & mask):
+        if ((j - home(ends[step * r], ends[step * r + 1], mask)) & mask) >= ((j - i) & mask):
             table[i] = r
             i = j
     table[i] = -1

@@ -1,7 +1,7 @@
 """Rows in strict order: an indexed binary heap over exact scores.
 
 The score of row r is num / den, larger first, then tie, lesser first. Scores are compared as integers: quotient, then
-remainders cross-multiplied (den < 2^32, so a product of remainder and den fits uint64). For maxima, den is 1.
+remainders cross-multiplied (den < 2^32, so a product of remainder and den fits uint64).
 """
 
 from __future__ import annotations

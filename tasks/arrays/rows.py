@@ -13,11 +13,13 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 import numpy as np
 from numba import njit
 
-from emseg.tasks.arrays.columns import I64, U16, U32, U64, Columns
+from emseg.tasks.arrays.columns import U16, U32, U64, Columns
 from emseg.tasks.arrays.pairs import capacity, spot
 from emseg.tasks.volume.errors import LimitError
 
 COUNT_LIMIT = 0xFFFFFFFF
+WIDTH = 8  # uint64 of one gathered row: seven columns, one spare
+U, V, SUM, COUNT, MAX, LAST, BEST = range(7)
 
 
 @dataclass(frozen=True)
@@ -43,62 +45,53 @@ class Rows(Columns):
 
 
 class Gathered(NamedTuple):
-    """Growing table of rows, uint64 throughout; `used[0]` rows are in it."""
+    """Growing table of rows: int32 `table` over uint64 [rows, 8] (one cache line a row), `used[0]` of them filled."""
 
     table: Any
-    ends: Any
-    sum: Any
-    count: Any
-    max: Any
-    last: Any
-    best: Any
+    rows: Any
     used: Any
 
 
 @njit(cache=True, nogil=True)
 def gather(rows: int) -> Gathered:
     """Empty table with room for so many rows."""
-    return Gathered(
-        np.full(capacity(rows), -1, np.int32),
-        np.empty(2 * rows, np.uint64),
-        np.empty(rows, np.uint64),
-        np.empty(rows, np.uint64),
-        np.empty(rows, np.uint64),
-        np.empty(rows, np.uint64),
-        np.empty(rows, np.uint64),
-        np.zeros(1, np.int64),
-    )
+    return Gathered(np.full(capacity(rows), -1, np.int32), np.empty((rows, WIDTH), np.uint64), np.zeros(1, np.int64))
+
+
+@njit(cache=True, nogil=True)
+def lacks(g: Gathered, rows: Any) -> Any:
+    """Whether the table has no room for so many more rows. Ask seldom: growing inside a tight loop slows it 5 times."""
+    return g.used[0] + rows > len(g.rows)
+
+
+@njit(cache=True, nogil=True)
+def doubled(g: Gathered) -> Any:
+    """The same rows in a table with room for twice as many."""
+    h = gather(2 * len(g.rows))
+    for r in range(g.used[0]):
+        row = g.rows[r]
+        add(h, row[U], row[V], row[SUM], row[COUNT], row[MAX], row[LAST], row[BEST])
+    return h
 
 
 @njit(cache=True, nogil=True)
 def add(g: Gathered, u: Any, v: Any, total: Any, count: Any, top: Any, last: Any, best: Any) -> None:
-    """Take one row (unordered pair u, v) into the table, which must have room."""
-    at = spot(g.table, g.ends, u, v)
+    """Take one row (unordered pair u, v; all uint64) into the table, which must have room."""
+    at = spot(g.table, g.rows.reshape(-1), WIDTH, u, v)
     r = g.table[at]
     if r < 0:
         r = g.used[0]
         g.used[0] += 1
         g.table[at] = r
-        g.ends[2 * r], g.ends[2 * r + 1] = min(u, v), max(u, v)
-        g.sum[r], g.count[r], g.max[r], g.last[r], g.best[r] = total, count, top, last, best
+        g.rows[r, U], g.rows[r, V] = min(u, v), max(u, v)
+        g.rows[r, SUM], g.rows[r, COUNT], g.rows[r, MAX] = total, count, top
+        g.rows[r, LAST], g.rows[r, BEST] = last, best
         return
-    g.sum[r] += total
-    g.count[r] += count
-    g.last[r] = max(g.last[r], last)
-    if top > g.max[r] or (top == g.max[r] and best < g.best[r]):
-        g.max[r], g.best[r] = top, best
-
-
-@njit(cache=True, nogil=True)
-def roomy(g: Gathered) -> Any:
-    """The same table, twice as large if it is full."""
-    n = g.used[0]
-    if n < len(g.sum):
-        return g
-    h = gather(2 * n)
-    for r in range(n):
-        add(h, g.ends[2 * r], g.ends[2 * r + 1], g.sum[r], g.count[r], g.max[r], g.last[r], g.best[r])
-    return h
+    g.rows[r, SUM] += total
+    g.rows[r, COUNT] += count
+    g.rows[r, LAST] = max(g.rows[r, LAST], last)
+    if top > g.rows[r, MAX] or (top == g.rows[r, MAX] and best < g.rows[r, BEST]):
+        g.rows[r, MAX], g.rows[r, BEST] = top, best
 
 
 def sorted_rows(g: Gathered) -> Rows:
@@ -107,34 +100,9 @@ def sorted_rows(g: Gathered) -> Rows:
     Raises:
         LimitError: a contact of more than 2^32 - 1 voxel edges.
     """
-    n = int(g.used[0])
-    u, v, count = g.ends[0 : 2 * n : 2], g.ends[1 : 2 * n : 2], g.count[:n]
-    if n and int(count.max()) > COUNT_LIMIT:
-        raise LimitError(
-            f"a contact has {int(count.max())} voxel edges, more than {COUNT_LIMIT}: mask the blob that has it"
-        )
-    o = np.lexsort((v, u))
-    return Rows(
-        u[o],
-        v[o],
-        g.sum[:n][o],
-        count[o].astype(np.uint32),
-        g.max[:n][o].astype(np.uint16),
-        g.last[:n][o],
-        g.best[:n][o],
-    )
-
-
-def renamed(rows: Rows, to: I64) -> Rows:
-    """Rows of indices under new indices, parallel ones taken together, self rows gone."""
-    return sorted_rows(_renamed(*rows.columns().values(), to))  # type: ignore[arg-type]
-
-
-@njit(cache=True, nogil=True)
-def _renamed(u: Any, v: Any, total: Any, count: Any, top: Any, last: Any, best: Any, to: Any) -> Any:
-    g = gather(len(u) + 1)
-    for r in range(len(u)):
-        a, b = np.uint64(to[u[r]]), np.uint64(to[v[r]])
-        if a != b:
-            add(g, a, b, total[r], np.uint64(count[r]), np.uint64(top[r]), last[r], best[r])
-    return g
+    rows = g.rows[: int(g.used[0])]
+    most = int(rows[:, COUNT].max(initial=0))
+    if most > COUNT_LIMIT:
+        raise LimitError(f"a contact has {most} voxel edges, more than {COUNT_LIMIT}: mask the blob that has it")
+    u, v, total, count, top, last, best = rows[np.lexsort((rows[:, V], rows[:, U])), : BEST + 1].T.copy()
+    return Rows(u, v, total, count.astype(np.uint32), top.astype(np.uint16), last, best)

@@ -17,10 +17,9 @@ import numpy as np
 from numba import njit
 
 from emseg.tasks.arrays.columns import I64, U16, U64, Bool
-from emseg.tasks.arrays.graph import contract, drop, graph_of
 from emseg.tasks.arrays.parts import Parts, is_large, join, parts_of, total_voxels
-from emseg.tasks.arrays.queue import pop
-from emseg.tasks.arrays.union import flatten
+from emseg.tasks.arrays.union import find, flatten
+from emseg.tasks.arrays.weights import TOP
 
 
 @dataclass(frozen=True)
@@ -61,75 +60,74 @@ class Joined:
 def size_rule(waiting: Bool, parts: PartColumns, rows: MaxRows, small: int) -> Joined:
     """Apply S to clusters 0..n-1; rows that fail t_low are left out by the caller, parallel rows may stand apart."""
     n = len(waiting)
-    table = parts_of(
+    lists = parts_of(
         n, parts.cluster, parts.max.astype(np.uint64), parts.edge.copy(), parts.voxels.copy(), np.uint64(small)
     )
-    root, waits = np.arange(n, dtype=np.int64), waiting.copy()
-    name = np.arange(n, dtype=np.int64)
-    u, v, top, edge = _join_small(rows.u, rows.v, rows.max.astype(np.uint64), rows.edge, table, waits, root, name)
+    order = np.lexsort((rows.edge, TOP - rows.max.astype(np.int64)))
+    u, v, top, edge = rows.u[order], rows.v[order], rows.max[order], rows.edge[order]
+    root, waits, left = np.arange(n, dtype=np.int64), waiting.copy(), np.zeros(len(u), bool)
+    _join_small(u, v, top, edge, lists, waits, root, left)
     flatten(root)
-    u, v = name[u], name[v]
-    undecided = MaxRows(np.minimum(u, v), np.maximum(u, v), top.astype(np.uint16), edge)
-    opened = np.zeros(n, bool)
-    opened[name[root[waits[root]]]] = True
-    opened[u] = opened[v] = True
-    place = root.copy()
-    place[name[root]] = root  # where the cluster called i keeps its list
-    return _collected(name[root], place, opened, waits[place], undecided, table)
-
-
-def _collected(root: I64, place: I64, opened: Bool, waiting: Bool, undecided: MaxRows, table: Parts) -> Joined:
-    n = len(root)
+    undecided = _first_of_pairs(MaxRows(root[u[left]], root[v[left]], top[left], edge[left]), n)
     called = root == np.arange(n)
+    waits &= called
+    opened = waits.copy()
+    opened[undecided.u] = opened[undecided.v] = True
     voxels = np.zeros(n, np.uint64)
-    _totals(table, place, called, voxels)
-    kept = np.flatnonzero(opened & called)
-    cluster, top, edge, part_voxels = _listed(table, kept, place)
-    parts = PartColumns(cluster, top.astype(np.uint16), edge, part_voxels)
-    return Joined(root, waiting & called, undecided, parts, voxels)
+    _totals(lists, called, voxels)
+    cluster, part_max, part_edge, part_voxels = _listed(lists, np.flatnonzero(opened))
+    columns = PartColumns(cluster, part_max.astype(np.uint16), part_edge, part_voxels)
+    return Joined(root, waits, undecided, columns, voxels)
+
+
+def _first_of_pairs(rows: MaxRows, n: int) -> MaxRows:
+    """Of ordered rows the first of each pair, which is the pair's row: its greatest weight, then the least edge key."""
+    u, v = np.minimum(rows.u, rows.v), np.maximum(rows.u, rows.v)
+    _, first = np.unique(u * n + v, return_index=True)
+    return MaxRows(u[first], v[first], rows.max[first], rows.edge[first])
 
 
 @njit(cache=True, nogil=True)
 def _join_small(
-    rows_u: Any, rows_v: Any, top: Any, edge: Any, parts: Parts, waiting: Any, parent: Any, name: Any
-) -> Any:
-    """Run S; returns the rows left undecided, between places of clusters."""
-    g, q = graph_of(len(waiting), rows_u, rows_v, top, np.ones(len(top), np.uint64), edge, False)
-    while q.size[0] > 0:
-        r = pop(q)
-        u, v = g.end[2 * r], g.end[2 * r + 1]
-        k_max, k_edge = q.num[r], q.tie[r]
+    rows_u: Any, rows_v: Any, top: Any, edge: Any, parts: Parts, waiting: Any, parent: Any, left: Any
+) -> None:
+    """Run S over rows in order; a cluster is called by its least member; marks the rows left undecided.
+
+    Of parallel rows only the first can merge: after a refusal both ends stay large, and a row that found a waiting
+    end undecided leaves nothing for a later one of the same pair but a refusal, or to be undecided too.
+    """
+    for i in range(len(rows_u)):
+        u, v = find(parent, rows_u[i]), find(parent, rows_v[i])
+        if u == v:
+            continue
+        k_max, k_edge = np.uint64(top[i]), edge[i]
         large_u, large_v = is_large(parts, u, k_max, k_edge), is_large(parts, v, k_max, k_edge)
         if large_u and large_v:
-            drop(g, q, r)
             continue
         wait_u, wait_v = waiting[u], waiting[v]
         if (wait_u and wait_v) or (wait_u and large_v) or (wait_v and large_u):
+            left[i] = True
             continue
         host, guest = (v, u) if wait_v or (large_v and not wait_u) else (u, v)
-        head = join(parts, host, guest, k_max, k_edge)
-        keep = contract(g, q, u, v)
-        parent[u] = parent[v] = keep
-        parts.first[keep] = head
+        keep, gone = min(u, v), max(u, v)
+        parts.first[keep] = join(parts, host, guest, k_max, k_edge)
+        parent[gone] = keep
         waiting[keep] = wait_u or wait_v
-        name[keep] = min(name[u], name[v])
-    left = np.flatnonzero(g.end[::2] >= 0)
-    return g.end[2 * left], g.end[2 * left + 1], q.num[left], q.tie[left]
 
 
 @njit(cache=True, nogil=True)
-def _totals(parts: Parts, place: Any, called: Any, voxels: Any) -> None:
-    for i in range(len(place)):
+def _totals(parts: Parts, called: Any, voxels: Any) -> None:
+    for i in range(len(called)):
         if called[i]:
-            voxels[i] = total_voxels(parts, place[i])
+            voxels[i] = total_voxels(parts, i)
 
 
 @njit(cache=True, nogil=True)
-def _listed(parts: Parts, clusters: Any, place: Any) -> Any:
+def _listed(parts: Parts, clusters: Any) -> Any:
     """The lists of these clusters as columns, by cluster and key."""
     n = 0
     for c in clusters:
-        i = parts.first[place[c]]
+        i = parts.first[c]
         while i >= 0:
             n += 1
             i = parts.after[i]
@@ -137,7 +135,7 @@ def _listed(parts: Parts, clusters: Any, place: Any) -> Any:
     edge, voxels = np.empty(n, np.uint64), np.empty(n, np.uint64)
     n = 0
     for c in clusters:
-        i = parts.first[place[c]]
+        i = parts.first[c]
         while i >= 0:
             cluster[n], top[n], edge[n], voxels[n] = c, parts.max[i], parts.edge[i], parts.voxels[i]
             n += 1
