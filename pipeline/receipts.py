@@ -118,4 +118,4 @@ class Ledger:
 
 def _unlike(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:
     a, b = first.get("outputs", {}), second["outputs"]
-    return next(name for name in sorted({*a, *b}) if a.get(name) != b.get(name))
+    return str(next(name for name in sorted({*a, *b}) if a.get(name) != b.get(name)))

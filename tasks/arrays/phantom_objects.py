@@ -46,7 +46,7 @@ def soma_at(seed: int, x: float, y: float, z: float) -> tuple[np.uint64, float, 
 def glia_at(seed: int, x: float, y: float, z: float) -> float:
     """Distance to the border of the glial sheet: above 0 inside, below outside."""
     value = smooth(keyed(seed, _STREAM_GLIA), x / GLIA_PITCH, y / GLIA_PITCH, z / GLIA_PITCH)
-    return (GLIA_HALF - abs(value)) * 0.5 * GLIA_PITCH
+    return float((GLIA_HALF - abs(value)) * 0.5 * GLIA_PITCH)
 
 
 @numba.njit(cache=True)

@@ -28,5 +28,5 @@ def downsampled(array_CZYX: np.ndarray, factor: Vec, before_vx: Vec, after_vx: V
         (reduced,) = tinybrain.downsample_segmentation(turned, factor=(*factor, 1), num_mips=1)
     else:
         (reduced,) = tinybrain.downsample_with_averaging(turned, factor=(*factor, 1), num_mips=1)
-    out: np.ndarray = np.ascontiguousarray(np.asarray(reduced).reshape(reduced.shape[:3] + (-1,)).T)
+    out: np.ndarray = np.ascontiguousarray(np.asarray(reduced).reshape((*reduced.shape[:3], -1)).T)
     return out

@@ -113,7 +113,7 @@ CHUNKS = [
 
 
 def test_three_grids_write_the_same_objects(tmp_path: Path, image: str, model: str) -> None:
-    """From an image with mask, blank cells and a bad section: affinities, fragments, segmentation and mips are equal."""
+    """From an image with mask, blanks and a bad section: affinities, fragments, segmentation and mips are equal."""
     runs = [
         finished(
             tmp_path / str(n),
