@@ -6,6 +6,7 @@ Arrays are [z, y, x], or [c, z, y, x]. Nothing is unpickled.
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,16 +15,16 @@ from typing import Any
 
 import h5py
 import numpy as np
-import tifffile
-from PIL import Image
 
 from emseg.tasks.volume.bbox import BBox
 from emseg.tasks.volume.errors import ConfigError, LayerError
+from emseg.tasks.volume.sections import Sections, folder_sections, section_files, stack_array, stack_sections
 
-SECTIONS = (".png", ".tif", ".tiff")
 HDF5 = (".h5", ".hdf5", ".hdf")
-DATASET = re.compile(r"(.+\.(?:h5|hdf5|hdf)):(.+)")
-DIGEST_BYTES = 8 << 30  # a larger file is not hashed
+TIFF = (".tif", ".tiff")
+DATASET = re.compile(r"(.+\.(?:h5|hdf5|hdf)):(.+)", re.IGNORECASE)
+DIGEST_BYTES = 8 << 30  # of a larger file, samples are hashed
+SAMPLES, SAMPLE_BYTES = 1024, 1 << 16
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class Foreign:
         dtype: of its values.
         load: z range, y and x slices -> array [c, z, y, x].
         voxel_nm: x, y, z, if the file says.
-        about: file name, sha256 and data set, for the record.
+        about: file name and data set, for the record.
+        by_section: whether a box costs whole sections, so that wide flat boxes are cheaper.
     """
 
     where: str
@@ -45,6 +47,7 @@ class Foreign:
     load: Callable[[slice, slice, slice], np.ndarray]
     voxel_nm: tuple[float, float, float] | None = None
     about: dict[str, Any] = field(default_factory=dict)
+    by_section: bool = False
 
     @property
     def size(self) -> tuple[int, int, int]:
@@ -61,20 +64,22 @@ def open_foreign(name: str) -> Foreign:
     """Open a volume.
 
     Raises:
-        ConfigError: no such file, data set or format.
+        ConfigError: no such file, data set or format. LayerError: the file is unreadable.
     """
     path, dataset = split_name(name)
     file = Path(path)
     if not file.exists():
         raise ConfigError(f"{path}: does not exist; give file.h5:dataset, a .npy, a TIFF stack or a folder of sections")
+    suffix = file.suffix.lower()
     if file.is_dir():
-        return _folder(file)
-    if file.suffix in HDF5:
+        return _pictures(folder_sections(file), file)
+    if suffix in HDF5:
         return _hdf5(file, dataset)
-    if file.suffix == ".npy":
+    if suffix == ".npy":
         return _array(file, _npy(file))
-    if file.suffix in SECTIONS[1:]:
-        return _stack(file)
+    if suffix in TIFF:
+        mapped = stack_array(file)
+        return _pictures(stack_sections(file), file) if mapped is None else _array(file, mapped)
     raise ConfigError(f"{path}: format {file.suffix!r} is unknown; use .h5, .npy, .tif or a folder of .png or .tif")
 
 
@@ -85,19 +90,26 @@ def split_name(name: str) -> tuple[str, str]:
 
 
 def file_digest(path: Path) -> str:
-    """sha256 of a file, '' of one too large to hash."""
-    if path.stat().st_size > DIGEST_BYTES:
-        return ""
+    """What a file or a folder of sections is known by: sha256 of its bytes, of samples of a larger file's."""
+    if path.is_dir():
+        parts = [f"{file.name} {file_digest(file)}\n" for file in section_files(path)]
+        return hashlib.sha256("".join(parts).encode()).hexdigest()
+    size = path.stat().st_size
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        if size <= DIGEST_BYTES:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        digest = hashlib.sha256(str(size).encode())
+        for number in range(SAMPLES):
+            file.seek((size - SAMPLE_BYTES) * number // (SAMPLES - 1))
+            digest.update(file.read(SAMPLE_BYTES))
+    return "samples:" + digest.hexdigest()
 
 
 def _shape(shape: tuple[int, ...], where: str) -> tuple[int, int, int, int]:
-    if len(shape) == 3:
-        return (1, shape[0], shape[1], shape[2])
-    if len(shape) == 4:
-        return (shape[0], shape[1], shape[2], shape[3])
-    raise ConfigError(f"{where}: has shape {list(shape)}; arrays [z, y, x] or [c, z, y, x] are read")
+    if len(shape) not in (3, 4) or not all(shape):
+        raise ConfigError(f"{where}: has shape {list(shape)}; arrays [z, y, x] or [c, z, y, x] with voxels are read")
+    c, z, y, x = shape if len(shape) == 4 else (1, *shape)
+    return (c, z, y, x)
 
 
 def _hdf5(file: Path, dataset: str) -> Foreign:
@@ -110,16 +122,27 @@ def _hdf5(file: Path, dataset: str) -> Foreign:
         names: list[str] = []
         opened.visititems(lambda n, item: names.append(n) if isinstance(item, h5py.Dataset) else None)
         raise ConfigError(f"{file}: has no data set {dataset!r}; write {file}:NAME with one of {', '.join(names)}")
-    shape = _shape(found.shape, f"{file}:{dataset}")
-    nm = found.attrs.get("voxel_nm_zyx", opened.attrs.get("voxel_nm_zyx"))
-    voxel_nm = None if nm is None else (float(nm[2]), float(nm[1]), float(nm[0]))
-    about = {"file": file.name, "dataset": dataset}
+    where = f"{file}:{dataset}"
+    shape = _shape(found.shape or (), where)
 
     def load(z: slice, y: slice, x: slice) -> np.ndarray:
         out: np.ndarray = found[..., z, y, x].reshape(shape[0], z.stop - z.start, y.stop - y.start, x.stop - x.start)
         return out
 
-    return Foreign(f"{file}:{dataset}", shape, found.dtype, load, voxel_nm, about)
+    nm = found.attrs.get("voxel_nm_zyx", opened.attrs.get("voxel_nm_zyx"))
+    return Foreign(where, shape, found.dtype, load, _voxel_nm(nm, where), {"file": file.name, "dataset": dataset})
+
+
+def _voxel_nm(zyx: Any, where: str) -> tuple[float, float, float] | None:
+    if zyx is None:
+        return None
+    try:
+        z, y, x = (float(v) for v in zyx)
+    except (TypeError, ValueError):
+        z = y = x = math.nan
+    if not all(math.isfinite(v) and v > 0 for v in (z, y, x)):
+        raise LayerError(f"{where}: attribute voxel_nm_zyx {zyx!r} must be three positive numbers z, y, x; mend it")
+    return (x, y, z)
 
 
 def _npy(file: Path) -> np.ndarray:
@@ -132,54 +155,15 @@ def _npy(file: Path) -> np.ndarray:
 
 def _array(file: Path, array: np.ndarray) -> Foreign:
     shape = _shape(array.shape, str(file))
+    array_CZYX = array if array.ndim == 4 else array[None]
 
     def load(z: slice, y: slice, x: slice) -> np.ndarray:
-        out: np.ndarray = np.ascontiguousarray(array.reshape(shape)[:, z, y, x])
+        out: np.ndarray = np.ascontiguousarray(array_CZYX[:, z, y, x])
         return out
 
     return Foreign(str(file), shape, array.dtype, load, about={"file": file.name})
 
 
-def _stack(file: Path) -> Foreign:
-    try:
-        pages = tifffile.TiffFile(file).pages
-        first = pages[0].asarray()
-    except (tifffile.TiffFileError, OSError, IndexError) as error:
-        raise LayerError(f"{file}: is not a readable TIFF ({error})") from None
-    return _sections(str(file), len(pages), first, lambda z: np.asarray(pages[z].asarray()), {"file": file.name})
-
-
-def _folder(folder: Path) -> Foreign:
-    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in SECTIONS)
-    if not files:
-        raise ConfigError(f"{folder}: holds no .png or .tif sections")
-    return _sections(str(folder), len(files), _picture(files[0]), lambda z: _picture(files[z]), {"file": folder.name})
-
-
-def _picture(file: Path) -> np.ndarray:
-    try:
-        return np.asarray(tifffile.imread(file)) if file.suffix.lower() != ".png" else np.asarray(Image.open(file))
-    except (OSError, ValueError) as error:
-        raise LayerError(f"{file}: is not a readable picture ({error})") from None
-
-
-def _sections(
-    where: str, count: int, first: np.ndarray, section: Callable[[int], np.ndarray], about: dict[str, Any]
-) -> Foreign:
-    if first.ndim != 2:
-        raise ConfigError(f"{where}: sections have shape {list(first.shape)}; grey pictures [y, x] are read")
-    shape = (1, count, first.shape[0], first.shape[1])
-
-    def load(z: slice, y: slice, x: slice) -> np.ndarray:
-        planes = []
-        for number in range(z.start, z.stop):
-            plane = section(number)
-            if plane.shape != first.shape or plane.dtype != first.dtype:
-                raise LayerError(
-                    f"{where}: section {number} is {plane.dtype}{list(plane.shape)}, the first "
-                    f"{first.dtype}{list(first.shape)}; make them alike"
-                )
-            planes.append(plane[y, x])
-        return np.stack(planes)[None]
-
-    return Foreign(where, shape, first.dtype, load, about=about)
+def _pictures(pictures: Sections, path: Path) -> Foreign:
+    shape = _shape((pictures.count, *pictures.shape_YX), str(path))
+    return Foreign(str(path), shape, pictures.dtype, pictures.load, about={"file": path.name}, by_section=True)

@@ -10,9 +10,10 @@ import pytest
 import tifffile
 from PIL import Image
 
+from emseg.tasks.volume import foreign
 from emseg.tasks.volume.bbox import BBox
 from emseg.tasks.volume.errors import ConfigError, LayerError
-from emseg.tasks.volume.foreign import open_foreign
+from emseg.tasks.volume.foreign import file_digest, open_foreign
 
 ARRAY = np.random.default_rng(0).integers(0, 255, (7, 11, 13)).astype(np.uint8)
 BOX = BBox.of((2, 3, 1), (9, 10, 6))
@@ -40,15 +41,59 @@ def written(folder: Path, name: str) -> str:
 @pytest.mark.parametrize("name", ["h5", "npy", "tif", "png"])
 def test_a_box_is_the_same_in_every_format(tmp_path: Path, name: str) -> None:
     """Shape, type and a box of the volume agree with the array."""
-    foreign = open_foreign(written(tmp_path, name))
-    assert foreign.size == (13, 11, 7)
-    assert foreign.dtype == np.uint8
-    assert np.array_equal(foreign.read(BOX)[0], ARRAY[BOX.slices_ZYX((0, 0, 0))])
+    volume = open_foreign(written(tmp_path, name))
+    assert volume.size == (13, 11, 7)
+    assert volume.dtype == np.uint8
+    assert np.array_equal(volume.read(BOX)[0], ARRAY[BOX.slices_ZYX((0, 0, 0))])
 
 
 def test_voxel_size_comes_from_the_file(tmp_path: Path) -> None:
     """The attribute voxel_nm_zyx is turned to x, y, z."""
     assert open_foreign(written(tmp_path, "h5")).voxel_nm == (4.0, 8.0, 40.0)
+
+
+def test_a_voxel_size_that_is_none_is_refused(tmp_path: Path) -> None:
+    """An attribute of two numbers, or of one that is not positive, is named."""
+    for size in ((40, 8), (40, 8, 0)):
+        with h5py.File(tmp_path / "a.h5", "w") as file:
+            file["raw"] = ARRAY
+            file["raw"].attrs["voxel_nm_zyx"] = size
+        with pytest.raises(LayerError, match="three positive numbers"):
+            open_foreign(str(tmp_path / "a.h5:raw"))
+
+
+def test_channels_come_first(tmp_path: Path) -> None:
+    """An array of four axes is [c, z, y, x]; other numbers of axes, and arrays without voxels, are refused."""
+    np.save(tmp_path / "four.npy", np.stack([ARRAY, ARRAY + 1]))
+    volume = open_foreign(str(tmp_path / "four.npy"))
+    assert volume.shape_CZYX == (2, 7, 11, 13)
+    assert np.array_equal(volume.read(BOX)[1], (ARRAY + 1)[BOX.slices_ZYX((0, 0, 0))])
+    for shape in ((3, 4), (2, 2, 2, 2, 2), (0, 4, 4)):
+        np.save(tmp_path / "bad.npy", np.zeros(shape))
+        with pytest.raises(ConfigError, match="has shape"):
+            open_foreign(str(tmp_path / "bad.npy"))
+
+
+def test_a_folder_is_known_by_its_sections(tmp_path: Path) -> None:
+    """The digest of a folder changes with any section, and not with other files."""
+    folder = Path(written(tmp_path, "png"))
+    before = file_digest(folder)
+    (folder / "notes.txt").write_text("nothing")
+    assert file_digest(folder) == before
+    Image.fromarray(ARRAY[0]).save(folder / "0006.png")
+    assert file_digest(folder) != before
+
+
+def test_a_large_file_is_known_by_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Above the limit, size, first and last bytes still count, and the digest says that it is of samples."""
+    monkeypatch.setattr(foreign, "DIGEST_BYTES", 1000)
+    monkeypatch.setattr(foreign, "SAMPLE_BYTES", 10)
+    found = set()
+    for content in (b"a" * 5000, b"a" * 5001, b"b" + b"a" * 4999, b"a" * 4999 + b"b"):
+        (tmp_path / "a").write_bytes(content)
+        found.add(file_digest(tmp_path / "a"))
+    assert len(found) == 4
+    assert all(d.startswith("samples:") for d in found)
 
 
 def test_a_missing_data_set_lists_those_there_are(tmp_path: Path) -> None:
