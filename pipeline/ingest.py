@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ from emseg.tasks.volume.grid import Grid
 from emseg.tasks.volume.info import LayerSpec, VoxelNm, new_info, parse_scale
 from emseg.tasks.volume.url import canonical_url
 
-TASK_CHUNKS = (4, 4, 1)  # storage chunks of one task: sections of a stack are decoded once a task
+TASK_CHUNKS = (4, 4, 1)  # storage chunks of one task
+TASK_BYTES = 512 << 20  # of a task that reads whole sections
+INTEGERS = ("uint8", "uint16", "uint32", "uint64")
 FACTOR = (2, 2, 2)
 
 
@@ -43,22 +46,28 @@ def ingest(
         voxel_nm: x, y, z; default: what the file says.
         offset: of the first voxel.
         chunk_vx: storage chunk.
-        kind: 'image', 'segmentation' or 'affinity'; default: by channels and data type.
+        kind: 'image', 'segmentation' or 'affinity'; default: uint32 and uint64 of one channel are a segmentation.
         mips: coarser mips to add.
         workers: processes.
 
     Returns:
         layer, bbox, voxel_nm, dtype, channels.
+
+    Raises:
+        ConfigError, LayerError: something does not fit; nothing was written. TaskFailedError: labels below 0.
     """
     foreign = open_foreign(source)
     size = voxel_nm or foreign.voxel_nm
     if size is None:
         raise ConfigError(f"{source}: does not say its voxel size; give --voxel-nm x,y,z")
-    if min(size) <= 0:
-        raise ConfigError(f"--voxel-nm {size}: sizes must be positive")
+    if not all(math.isfinite(nm) and nm > 0 for nm in size):
+        raise ConfigError(f"--voxel-nm {size}: sizes must be positive numbers")
+    if min(chunk_vx) < 1:
+        raise ConfigError(f"--chunk-vx {list(chunk_vx)}: each side must be at least 1 voxel")
     url, box = canonical_url(dest), BBox.sized(offset, foreign.size)
     spec = _spec(foreign, kind, box, size, chunk_vx, mips, _about(source, foreign, offset))
-    run_small(_plan(source, url, spec, offset), url + ".ingest", workers, watch, {url: spec})
+    plan = _plan(source, url, spec, offset, _task_chunk_vx(foreign, spec))
+    run_small(plan, url + ".ingest", workers, watch, {url: spec})
     return {
         "layer": url,
         "bbox": str(box),
@@ -69,8 +78,7 @@ def ingest(
 
 
 def _about(source: str, foreign: Foreign, offset: Vec) -> dict[str, Any]:
-    path = Path(split_name(source)[0])
-    digest = file_digest(path) if path.is_file() else ""
+    digest = file_digest(Path(split_name(source)[0]))
     return {"ingested": {**foreign.about, "sha256": digest, "offset": list(offset)}}
 
 
@@ -78,13 +86,23 @@ def _spec(
     foreign: Foreign, kind: str | None, box: BBox, size: VoxelNm, chunk_vx: Vec, mips: int, about: dict[str, Any]
 ) -> LayerSpec:
     dtype, channels = _stored(foreign.dtype, foreign.where), foreign.shape_CZYX[0]
-    guess = "segmentation" if dtype in ("uint32", "uint64") and channels == 1 else "image"
-    chosen = {"affinity": "image", None: guess}.get(kind, kind)
-    if chosen not in ("image", "segmentation"):
-        raise ConfigError(f"--kind {kind!r}: choose image, segmentation or affinity")
+    chosen = kind or ("segmentation" if dtype in ("uint32", "uint64") and channels == 1 else "image")
+    _require_kind(chosen, dtype, channels, foreign.where)
     wide = chosen == "segmentation" and dtype in ("uint32", "uint64")
     encoding = "compressed_segmentation" if wide else "raw"
-    return LayerSpec(chosen, dtype, channels, box, size, chunk_vx, encoding, "gzip", (FACTOR,) * mips, about)
+    stored = "segmentation" if chosen == "segmentation" else "image"
+    return LayerSpec(stored, dtype, channels, box, size, chunk_vx, encoding, "gzip", (FACTOR,) * mips, about)
+
+
+def _require_kind(kind: str, dtype: str, channels: int, where: str) -> None:
+    if kind not in ("image", "segmentation", "affinity"):
+        raise ConfigError(f"--kind {kind!r}: choose image, segmentation or affinity")
+    if kind == "segmentation" and (dtype not in INTEGERS or channels != 1):
+        raise ConfigError(f"{where}: holds {channels} channels of {dtype}; a segmentation is one of integers")
+    if kind == "affinity" and (dtype not in ("uint8", "uint16", "float32") or channels < 3):
+        raise ConfigError(
+            f"{where}: holds {channels} channels of {dtype}; affinities are at least 3 of uint8, uint16 or float32"
+        )
 
 
 def _stored(dtype: np.dtype[Any], where: str) -> str:
@@ -92,13 +110,24 @@ def _stored(dtype: np.dtype[Any], where: str) -> str:
         return "uint64"
     if dtype == np.int32:
         return "uint32"
-    if dtype.name not in ("uint8", "uint16", "uint32", "uint64", "float32"):
-        raise ConfigError(f"{where}: is {dtype}; uint8 to uint64, int32, int64 and float32 are read")
+    if dtype == np.bool_:
+        return "uint8"
+    if dtype.name not in (*INTEGERS, "float32"):
+        raise ConfigError(f"{where}: is {dtype}; bool, uint8 to uint64, int32, int64 and float32 are read")
     return dtype.name
 
 
-def _plan(source: str, url: str, spec: LayerSpec, offset: Vec) -> Plan:
-    chunk_vx = vec([c * n for c, n in zip(spec.chunk_vx, TASK_CHUNKS, strict=True)])
+def _task_chunk_vx(foreign: Foreign, spec: LayerSpec) -> Vec:
+    """Core of a task; of sections as much of x, then y, as a task may hold, for each section is decoded whole."""
+    if not foreign.by_section:
+        return vec([c * n for c, n in zip(spec.chunk_vx, TASK_CHUNKS, strict=True)])
+    cx, cy, cz = spec.chunk_vx
+    width = -(-spec.bbox.size[0] // cx) * cx
+    rows = TASK_BYTES // (width * cy * cz * foreign.dtype.itemsize)
+    return (width, max(1, min(rows, -(-spec.bbox.size[1] // cy))) * cy, cz)
+
+
+def _plan(source: str, url: str, spec: LayerSpec, offset: Vec, chunk_vx: Vec) -> Plan:
     fields = {"source": "source", "out": "out", "origin": offset}
     tiers = [Tier("ingest", "ingest", Grid(spec.bbox, chunk_vx), fields)]
     for mip in range(1, len(spec.factors) + 1):

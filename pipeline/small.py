@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from emseg.pipeline.config import Engine
 from emseg.pipeline.plan import Plan, store_plan
 from emseg.pipeline.runner import Watch, run_plan
-from emseg.tasks.volume.info import LayerSpec
-from emseg.tasks.volume.layer import create_layer
+from emseg.tasks.volume.errors import LayerError
+from emseg.tasks.volume.info import LayerSpec, new_info
+from emseg.tasks.volume.layer import create_layer, open_layer
 from emseg.tasks.volume.objects import Objects
+from emseg.tasks.volume.url import canonical_url, redacted
 
 
 def run_small(
@@ -19,10 +23,33 @@ def run_small(
     watch: Watch = lambda tally: None,
     specs: Mapping[str, LayerSpec] | None = None,
 ) -> Objects:
-    """Store a plan, create its layers (URL -> spec) and run it on local processes; its run directory."""
+    """Store a plan, create its layers (URL -> spec) and run it on local processes; its run directory.
+
+    Raises:
+        LayerError: another layer is there; nothing was written. PlanChangedError: another plan is there.
+        TaskFailedError: tasks failed for good.
+    """
+    for url, spec in (specs or {}).items():
+        _require_free(url, spec)
     run = Objects(run_url)
     store_plan(run, plan)
     for url, spec in (specs or {}).items():
         create_layer(url, spec)
     run_plan(plan, run, Engine(workers=workers), watch)
     return run
+
+
+def _require_free(url: str, spec: LayerSpec) -> None:
+    objects = Objects(url)
+    if objects.exists("info") and open_layer(url).info != new_info(spec):
+        raise LayerError(f"layer {redacted(objects.url)} exists with another info; choose another place")
+
+
+@contextmanager
+def records_at(place: str) -> Iterator[str]:
+    """A run directory: `place`, which stays, so that what was stopped goes on; '' for a temporary one."""
+    if place:
+        yield canonical_url(place)
+        return
+    with tempfile.TemporaryDirectory(prefix="emseg-") as folder:
+        yield folder

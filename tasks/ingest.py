@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar
@@ -32,14 +33,22 @@ class Ingest(Task):
     origin: Vec
 
     def execute(self, context: Context) -> None:
-        """Read a box of the file, write the core."""
+        """Read a box of the file, write the core.
+
+        Raises:
+            LayerError: labels below 0, or the file is unreadable.
+        """
         out = context.layer(self.out)
         foreign = _opened(context.url(self.source))
-        array_CZYX = foreign.read(self.core.shifted([-o for o in self.origin]))
-        if np.issubdtype(array_CZYX.dtype, np.signedinteger) and array_CZYX.size and array_CZYX.min() < 0:
+        with context.record.phase("read"):
+            array_CZYX = foreign.read(self.core.shifted([-o for o in self.origin]))
+        if np.issubdtype(array_CZYX.dtype, np.signedinteger) and array_CZYX.min() < 0:
             raise LayerError(f"{foreign.where}: has labels below 0 in {self.core}; ids are 0 or more")
-        context.record.read(f"{self.source}/{self.core}", "file")
-        out.write(self.core, array_CZYX.astype(out.dtype, copy=False))
+        stored_CZYX = np.ascontiguousarray(array_CZYX, out.dtype)
+        digest = hashlib.sha256(stored_CZYX.data).hexdigest()
+        context.record.read(f"{self.source}/{self.core}", f"decoded:{digest}")
+        with context.record.phase("write"):
+            out.write(self.core, stored_CZYX)
 
 
 @lru_cache(maxsize=4)
