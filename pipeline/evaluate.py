@@ -2,25 +2,27 @@
 
 A box that overlaps what a model was trained or tuned on is refused, or marked. A segmentation's `info` says in
 `emseg.training` what its model has seen: a list of {"name", "sha256", "part", "bbox"}; an ingested truth says in
-`emseg.ingested` which file it came from: {"file", "sha256", "dataset", "offset"}. The files are compared by sha256.
+`emseg.ingested` which file it came from: {"file", "sha256", "dataset", "offset"}. The files are compared by sha256;
+"bbox" is in voxels of that file, "offset" in voxels of mip 0.
 """
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from typing import Any, Literal
 
+import numpy as np
+
 from emseg.pipeline.plan import Plan
 from emseg.pipeline.runner import Watch
-from emseg.pipeline.small import run_small
+from emseg.pipeline.small import records_at, run_small
 from emseg.pipeline.tier import Tier
 from emseg.tasks.arrays.contingency import Contingency, summed
 from emseg.tasks.arrays.scores import scores
 from emseg.tasks.context import LayerRef
 from emseg.tasks.score import table_key
 from emseg.tasks.volume.bbox import BBox
-from emseg.tasks.volume.errors import ConfigError
+from emseg.tasks.volume.errors import ConfigError, LayerError
 from emseg.tasks.volume.grid import Grid
 from emseg.tasks.volume.layer import Layer, open_layer
 from emseg.tasks.volume.limits import TABLE_BYTES
@@ -40,6 +42,7 @@ def evaluate(
     mip: int = 0,
     workers: int = 1,
     allow_seen: bool = False,
+    records: str = "",
     watch: Watch = lambda tally: None,
 ) -> dict[str, Any]:
     """Score a segmentation.
@@ -51,14 +54,19 @@ def evaluate(
         mip: of both layers.
         workers: processes.
         allow_seen: score data that the model has seen, and mark the result.
+        records: folder that keeps the tables, so that a stopped evaluation goes on; default: a temporary one.
 
     Returns:
         vi_split, vi_merge (bits), adapted_rand_error, precision, recall, voxels, bbox, convention, seen.
+
+    Raises:
+        ConfigError: the layers do not fit each other, share no labelled voxel, or the model has seen the box.
     """
     if background not in ("segment", "ignore", "singletons"):
         raise ConfigError(f"--background {background!r}: choose segment, ignore or singletons")
     kind: Literal["segment", "ignore", "singletons"] = background  # type: ignore[assignment]
     segmentation, truth = open_layer(seg, mip), open_layer(gt, mip)
+    _require_comparable(segmentation, truth)
     box = _box(segmentation, truth, bbox)
     seen = _seen(segmentation, truth, box)
     if seen and not allow_seen:
@@ -67,11 +75,22 @@ def evaluate(
             "--allow-seen"
         )
     plan = _plan(seg, gt, mip, box)
-    with tempfile.TemporaryDirectory(prefix="emseg-score-") as folder:
-        run = run_small(plan, folder, workers, watch)
+    with records_at(records) as place:
+        run = run_small(plan, place, workers, watch)
         result = scores(summed(_tables(plan, run)), kind)
     values = {k: getattr(result, k) for k in ("vi_split", "vi_merge", "adapted_rand_error", "precision", "recall")}
     return {**values, "voxels": result.voxels, "bbox": str(box), "convention": result.convention, "seen": seen}
+
+
+def _require_comparable(segmentation: Layer, truth: Layer) -> None:
+    for layer in (segmentation, truth):
+        if layer.channels != 1 or layer.dtype.kind not in "ui":
+            raise ConfigError(f"{layer.where}: holds {layer.channels} channels of {layer.dtype}; labels are integers")
+    if not np.allclose(segmentation.voxel_nm, truth.voxel_nm, rtol=1e-3, atol=0):
+        raise ConfigError(
+            f"{segmentation.where} has voxels of {list(segmentation.voxel_nm)} nm, {truth.where} of "
+            f"{list(truth.voxel_nm)}; choose a mip that both have, or ingest the truth with the right voxel size"
+        )
 
 
 def _box(segmentation: Layer, truth: Layer, bbox: BBox | None) -> BBox:
@@ -101,10 +120,20 @@ def _tables(plan: Plan, run: Objects) -> Iterator[Contingency]:
 def _seen(segmentation: Layer, truth: Layer, box: BBox) -> str:
     """What of the box a model has seen, '' if nothing that we know of."""
     source = truth.emseg.get("ingested") or {}
-    digest, offset = source.get("sha256"), source.get("offset", (0, 0, 0))
-    for item in segmentation.emseg.get("training", ()):
-        if digest and item.get("sha256") == digest:
-            known = BBox.of(*item["bbox"]).shifted(offset)
-            if known.meets(box):
+    digest, finest = source.get("sha256"), _at_mip_0(truth, box)
+    try:
+        for item in segmentation.emseg.get("training", ()):
+            known = BBox.of(*item["bbox"]).shifted(source.get("offset", (0, 0, 0)))
+            if digest and item["sha256"] == digest and known.meets(finest):
                 return f"{item['part']} box {known} of {item['name']}"
+    except (KeyError, TypeError, ValueError) as error:
+        raise LayerError(
+            f"{segmentation.where}: emseg.training in its info cannot be read ({error}); mend it"
+        ) from None
     return ""
+
+
+def _at_mip_0(layer: Layer, box: BBox) -> BBox:
+    factor = [round(a / b) for a, b in zip(layer.voxel_nm, layer.at(0).voxel_nm, strict=True)]
+    low, high = ([v * f for v, f in zip(corner, factor, strict=True)] for corner in box)
+    return BBox.of(low, high)

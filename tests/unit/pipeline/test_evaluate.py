@@ -1,9 +1,9 @@
-"""Ingest, evaluate and stats: small plans that end in exact figures."""
+"""Scores in chunks are those of the whole, and data that a model has seen are not scored unawares."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -13,13 +13,13 @@ from skimage.metrics import adapted_rand_error, variation_of_information
 from emseg.pipeline import evaluate as evaluating
 from emseg.pipeline.evaluate import evaluate
 from emseg.pipeline.ingest import ingest
-from emseg.pipeline.stats import stats
 from emseg.tasks.volume.bbox import BBox
-from emseg.tasks.volume.errors import ConfigError
-from emseg.tasks.volume.info import LayerSpec
+from emseg.tasks.volume.errors import ConfigError, LayerError
+from emseg.tasks.volume.info import LayerSpec, VoxelNm
 from emseg.tasks.volume.layer import create_layer, open_layer
 
 SHAPE = (21, 34, 45)
+OFFSET = (-3, 5, 2)
 
 
 @pytest.fixture(scope="module")
@@ -36,31 +36,12 @@ def layers(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray, 
             f"{folder}/v.h5:{name}",
             f"{folder}/{name}",
             voxel_nm=(4, 4, 40),
-            offset=(-3, 5, 2),
+            offset=OFFSET,
             chunk_vx=(16, 16, 16),
             mips=1,
         )
         assert made["dtype"] == ("uint32" if name == "truth" else "uint64")
     return folder, truth, seg
-
-
-def test_ingested_layers_hold_the_array(layers: tuple[Path, np.ndarray, np.ndarray]) -> None:
-    """Every voxel arrives at its offset, and a coarser mip exists."""
-    folder, truth, _ = layers
-    layer = open_layer(f"{folder}/truth")
-    assert layer.bounds == BBox.sized((-3, 5, 2), (45, 34, 21))
-    assert np.array_equal(layer.read_ZYX(layer.bounds), truth)
-    assert open_layer(f"{folder}/truth", 1).read_ZYX(layer.at(1).bounds).any()
-
-
-def test_ingesting_again_copies_nothing(layers: tuple[Path, np.ndarray, np.ndarray]) -> None:
-    """A second call finds all receipts and leaves every object as it is."""
-    folder, _, _ = layers
-    before = {p: p.stat().st_mtime_ns for p in (folder / "truth").rglob("*") if p.is_file()}
-    ingest(
-        f"{folder}/v.h5:truth", f"{folder}/truth", voxel_nm=(4, 4, 40), offset=(-3, 5, 2), chunk_vx=(16, 16, 16), mips=1
-    )
-    assert before == {p: p.stat().st_mtime_ns for p in (folder / "truth").rglob("*") if p.is_file()}
 
 
 def test_scores_in_chunks_are_those_of_scikit_image(
@@ -70,7 +51,6 @@ def test_scores_in_chunks_are_those_of_scikit_image(
     folder, truth, seg = layers
     monkeypatch.setattr(evaluating, "CHUNK_VX", (17, 13, 8))
     got = evaluate(f"{folder}/seg", f"{folder}/truth", workers=2)
-    merge, split = variation_of_information(seg, truth, ignore_labels=(0,))
     error, _, _ = adapted_rand_error(truth, seg, ignore_labels=(0,))
     kept = truth > 0
     split, merge = variation_of_information(truth[kept].astype(np.int64), seg[kept])
@@ -80,32 +60,82 @@ def test_scores_in_chunks_are_those_of_scikit_image(
     assert "truth 0 left out" in got["convention"]
 
 
+def labels_of(folder: Path, array_ZYX: np.ndarray, emseg: dict[str, Any], voxel_nm: VoxelNm = (4, 4, 40)) -> str:
+    """A segmentation at the offset of the truth, with mip 1."""
+    box = BBox.sized(OFFSET, (45, 34, 21))
+    spec = LayerSpec(
+        "segmentation", array_ZYX.dtype.name, 1, box, voxel_nm, (16, 16, 16), factors=((2, 2, 2),), emseg=emseg
+    )
+    layer = create_layer(str(folder / "seg"), spec)
+    layer.write(box, array_ZYX)
+    coarse = layer.at(1)
+    coarse.write(coarse.bounds, np.ones(coarse.bounds.shape_ZYX, array_ZYX.dtype))
+    return str(folder / "seg")
+
+
+def seen_by(truth: Path, part: str = "train", sha256: str | None = None) -> dict[str, Any]:
+    """Record of a model that has seen z 0 to 10 of the truth's file."""
+    digest = open_layer(str(truth)).emseg["ingested"]["sha256"] if sha256 is None else sha256
+    item = {"name": "v.h5", "sha256": digest, "part": part, "bbox": [[0, 0, 0], [45, 34, 10]]}
+    return {"training": [item]}
+
+
 def test_data_that_a_model_has_seen_is_refused_or_marked(
     layers: tuple[Path, np.ndarray, np.ndarray], tmp_path: Path
 ) -> None:
-    """A segmentation whose model was trained on the scored box is refused; with allow_seen it is marked."""
+    """A box that meets what the model was tuned on is refused, or marked on request; one beside it is scored."""
     folder, truth, _ = layers
-    digest = open_layer(f"{folder}/truth").emseg["ingested"]["sha256"]
-    box = BBox.sized((-3, 5, 2), (45, 34, 21))
-    seen = [{"name": "v.h5", "sha256": digest, "part": "train", "bbox": [[0, 0, 0], [45, 34, 10]]}]
-    spec = LayerSpec("segmentation", "uint32", 1, box, (4, 4, 40), (16, 16, 16), emseg={"training": seen})
-    create_layer(str(tmp_path / "seg"), spec).write(box, truth)
+    seg = labels_of(tmp_path, truth, seen_by(folder / "truth", "tune"))
     with pytest.raises(ConfigError, match="has seen this truth"):
-        evaluate(str(tmp_path / "seg"), f"{folder}/truth")
-    assert "train box" in evaluate(str(tmp_path / "seg"), f"{folder}/truth", allow_seen=True)["seen"]
-    beyond = BBox.of((-3, 5, 12), (42, 39, 23))
-    assert evaluate(str(tmp_path / "seg"), f"{folder}/truth", bbox=beyond)["vi_split"] == 0
+        evaluate(seg, f"{folder}/truth")
+    with pytest.raises(ConfigError, match="has seen this truth"):
+        evaluate(seg, f"{folder}/truth", bbox=BBox.of((-3, 5, 11), (42, 39, 12)))
+    assert "tune box -3,5,2:42,39,12" in evaluate(seg, f"{folder}/truth", allow_seen=True)["seen"]
+    beyond = evaluate(seg, f"{folder}/truth", bbox=BBox.of((-3, 5, 12), (42, 39, 23)))
+    assert (beyond["vi_split"], beyond["vi_merge"], beyond["seen"]) == (0, 0, "")
 
 
-def test_levels_are_those_of_numpy(tmp_path: Path) -> None:
-    """Mean and spread per section and in all are those of the voxels above 0."""
-    rng = np.random.default_rng(2)
-    raw = rng.integers(0, 200, (9, 30, 31)).astype(np.uint8)
-    raw[4] = 0
-    box = BBox.sized((0, 0, -4), (31, 30, 9))
-    create_layer(str(tmp_path / "raw"), LayerSpec("image", "uint8", 1, box, (4, 4, 40), (16, 16, 4))).write(box, raw)
-    got = stats(str(tmp_path / "raw"), tmp_path / "levels.json")
-    stored = json.loads((tmp_path / "levels.json").read_text())
-    assert got["mean"] == pytest.approx(raw[raw > 0].mean())
-    assert stored["sections"]["-4"][2:] == pytest.approx([raw[0][raw[0] > 0].mean(), raw[0][raw[0] > 0].std()])
-    assert stored["sections"]["0"] == [0, 0, 0.0, 0.0]
+def test_what_was_seen_is_found_at_any_mip(layers: tuple[Path, np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    """A box at mip 1 is compared with what was seen at mip 0."""
+    folder, truth, _ = layers
+    seg = labels_of(tmp_path, truth, seen_by(folder / "truth"))
+    with pytest.raises(ConfigError, match="has seen this truth"):
+        evaluate(seg, f"{folder}/truth", mip=1, bbox=BBox.of((-1, 3, 5), (5, 9, 7)))
+    assert not evaluate(seg, f"{folder}/truth", mip=1, bbox=BBox.of((-1, 3, 6), (5, 9, 8)))["seen"]
+
+
+def test_other_files_have_not_been_seen(layers: tuple[Path, np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    """A record of another file does not count; a record that cannot be read is refused."""
+    folder, truth, _ = layers
+    (tmp_path / "other").mkdir()
+    other = labels_of(tmp_path / "other", truth, seen_by(folder / "truth", sha256="0" * 64))
+    assert evaluate(other, f"{folder}/truth")["seen"] == ""
+    broken = labels_of(tmp_path, truth, {"training": [{"name": "v.h5"}]})
+    with pytest.raises(LayerError, match=r"emseg\.training in its info cannot be read"):
+        evaluate(broken, f"{folder}/truth")
+
+
+def test_layers_that_do_not_fit_are_refused(layers: tuple[Path, np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    """Floats, other voxel sizes, and boxes outside one of the layers have no score."""
+    folder, truth, _ = layers
+    (tmp_path / "float").mkdir()
+    floats = labels_of(tmp_path / "float", truth.astype(np.float32), {})
+    with pytest.raises(ConfigError, match="labels are integers"):
+        evaluate(floats, f"{folder}/truth")
+    coarse = labels_of(tmp_path, truth, {}, (8, 8, 40))
+    with pytest.raises(ConfigError, match=r"voxels of \[8, 8, 40\] nm"):
+        evaluate(coarse, f"{folder}/truth")
+    with pytest.raises(ConfigError, match="nothing to score"):
+        evaluate(f"{folder}/seg", f"{folder}/truth", bbox=BBox.of((-4, 5, 2), (4, 9, 9)))
+    with pytest.raises(ConfigError, match="choose segment, ignore or singletons"):
+        evaluate(f"{folder}/seg", f"{folder}/truth", background="all")
+
+
+def test_a_stopped_evaluation_goes_on(layers: tuple[Path, np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    """With a folder for records, a second call counts nothing again and gives the same scores."""
+    folder, _, _ = layers
+    first = evaluate(f"{folder}/seg", f"{folder}/truth", records=str(tmp_path / "records"))
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p.is_file()}
+    assert before
+    assert evaluate(f"{folder}/seg", f"{folder}/truth", records=str(tmp_path / "records")) == first
+    assert before == {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p.is_file()}
