@@ -27,17 +27,24 @@ Tree = list[dict[Vec, Forest]]  # level 0: leaves
 
 
 @dataclass(frozen=True)
-class Swept:
-    """fragments_ZYX, segments_ZYX: uint64 over the box of the cuts. tree: all forests. up: exports of the top."""
+class Climbed:
+    """The way up: the leaves, all forests, and what the top node hands on (nothing, where no side is open)."""
 
-    fragments_ZYX: U64
-    segments_ZYX: U64
+    leaves: dict[Vec, LeafResult]
     tree: Tree
     up: Up
 
 
-def sweep(weights_CZYX: U16, bbox: BBox, cuts: Cuts, rules: Rules, excluded_ZYX: Bool | None = None) -> Swept:
-    """Fragments and segments of `bbox` over the grid that `cuts` make.
+@dataclass(frozen=True)
+class Swept:
+    """fragments_ZYX, segments_ZYX: uint64 over bbox."""
+
+    fragments_ZYX: U64
+    segments_ZYX: U64
+
+
+def climb(weights_CZYX: U16, bbox: BBox, cuts: Cuts, rules: Rules, excluded_ZYX: Bool | None = None) -> Climbed:
+    """Leaves and nodes over the box that `cuts` span, which may be a part of `bbox`.
 
     weights_CZYX: uint16 [3, z, y, x] over bbox; excluded_ZYX: bool [z, y, x] over bbox.
     """
@@ -47,13 +54,19 @@ def sweep(weights_CZYX: U16, bbox: BBox, cuts: Cuts, rules: Rules, excluded_ZYX:
     while len(ups) > 1 or len(tree) == 1:
         ups, forests = _level(ups, leaves, cuts, rules, len(tree))
         tree.append(forests)
+    return Climbed(leaves, tree, next(iter(ups.values())))
+
+
+def sweep(weights_CZYX: U16, bbox: BBox, cuts: Cuts, rules: Rules, excluded_ZYX: Bool | None = None) -> Swept:
+    """Fragments and segments of `bbox` over the grid that `cuts` make of it; arrays as for `climb`."""
+    climbed = climb(weights_CZYX, bbox, cuts, rules, excluded_ZYX)
     fragments_ZYX, segments_ZYX = np.zeros((2, *bbox.shape_ZYX), np.uint64)
-    for index, down in _downs(tree, rules.dust_vx).items():
+    for index, down in _downs(climbed.tree, rules.dust_vx).items():
         at = _core(cuts, index).slices_ZYX(bbox.min)
         by_fragment, by_segment = lookup_tables(down)
-        fragments_ZYX[at] = apply_table(leaves[index].labels_ZYX, by_fragment)
-        segments_ZYX[at] = apply_table(leaves[index].labels_ZYX, by_segment)
-    return Swept(fragments_ZYX, segments_ZYX, tree, next(iter(ups.values())))
+        fragments_ZYX[at] = apply_table(climbed.leaves[index].labels_ZYX, by_fragment)
+        segments_ZYX[at] = apply_table(climbed.leaves[index].labels_ZYX, by_segment)
+    return Swept(fragments_ZYX, segments_ZYX)
 
 
 def _core(cuts: Cuts, index: Vec) -> BBox:

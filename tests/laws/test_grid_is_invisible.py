@@ -19,14 +19,12 @@ from emseg.tasks.arrays import leaf as leaves
 from emseg.tasks.arrays import node as nodes
 from emseg.tasks.arrays import settle as settling
 from emseg.tasks.arrays.agglomeration import Agglomerated, MeanRows, agglomeration
-from emseg.tasks.arrays.leaf import leaf
 from emseg.tasks.arrays.parts import FIRST_EDGE, FIRST_MAX
 from emseg.tasks.arrays.rows import Rows
 from emseg.tasks.arrays.rules import Rules
 from emseg.tasks.arrays.settle import Clusters, settle
-from emseg.tasks.arrays.sides import excluded_box, weights_box
 from emseg.tasks.arrays.size_rule import Joined, MaxRows, PartColumns, size_rule
-from emseg.tasks.arrays.sweep import sweep
+from emseg.tasks.arrays.sweep import climb, sweep
 from emseg.tasks.volume.bbox import BBox
 
 CASES = int(os.environ.get("EMSEG_LAW_CASES", "100"))
@@ -81,20 +79,20 @@ def test_a_grown_box_keeps_what_the_old_one_settled() -> None:
     settled_in_all = 0
     for seed in range(40):
         case = random_case(seed, 9, 15)
-        rules = Rules(case.rules.w_low, case.rules.w_high, case.rules.min_size_vx, case.rules.w_mean)
-        core = BBox.of(case.bbox.min, [b - 3 for b in case.bbox.max])
-        weights = case.weights_CZYX[:, *weights_box(core, case.bbox).slices_ZYX(case.bbox.min)]
-        excluded = case.excluded_ZYX
-        if excluded is not None:
-            excluded = excluded[excluded_box(core, case.bbox).slices_ZYX(case.bbox.min)]
-        old = leaf(weights, core, case.bbox, rules, excluded)
+        rules = replace(case.rules, dust_vx=0)
+        old = BBox.of(case.bbox.min, [b - 3 for b in case.bbox.max])
+        cuts = cuts_of("irregular", old, seed)
+        climbed = climb(case.weights_CZYX, case.bbox, cuts, rules, case.excluded_ZYX)
         grown = sweep(case.weights_CZYX, case.bbox, whole(case.bbox), rules, case.excluded_ZYX).segments_ZYX
-        inside = grown[core.slices_ZYX(case.bbox.min)]
-        cluster = np.concatenate([np.zeros(1, np.uint64), old.forest.cluster_to])[old.labels_ZYX]
-        for segment in old.forest.settled:
-            settled_in_all += 1
-            assert np.array_equal(cluster == segment, inside == segment)
-            assert (grown == segment).sum() == (inside == segment).sum()
+        ids, voxels = np.unique(grown, return_counts=True)
+        size_in_all = dict(zip(ids.tolist(), voxels.tolist(), strict=True))
+        inside = grown[old.slices_ZYX(case.bbox.min)]
+        for forests in climbed.tree:
+            for forest in forests.values():
+                settled_in_all += len(forest.settled)
+                for segment, size in zip(forest.settled.tolist(), forest.settled_voxels.tolist(), strict=True):
+                    assert size_in_all[segment] == size
+                    assert (inside == segment).sum() == size
     assert settled_in_all > 40
 
 

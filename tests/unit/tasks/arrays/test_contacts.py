@@ -1,0 +1,91 @@
+"""Contact rows against plain Python, inside a volume and across a plane."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from laws.volumes import random_case
+from oracles.stitching import contact_rows as plain_rows
+from oracles.stitching import voxel_edges
+
+from emseg.tasks.arrays.contacts import contact_rows, rows_across, unite_across
+from emseg.tasks.arrays.rows import Rows, doubled, gather, sorted_rows
+from emseg.tasks.arrays.rows import add as add_row
+from emseg.tasks.volume.bbox import BBox, Vec
+from emseg.tasks.volume.errors import LimitError
+
+
+def _labels(bbox: BBox, seed: int, values: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, values, bbox.shape_ZYX).astype(np.uint32)
+
+
+def _plain(labels: np.ndarray, bbox: BBox, edges: list[Any]) -> dict[Any, Any]:
+    def place(voxel: Vec) -> tuple[int, ...]:
+        return tuple(v - o for v, o in zip(voxel[::-1], bbox.min[::-1], strict=True))
+
+    names = {e: int(labels[place(e)]) - 1 for edge in edges for e in edge[2:] if labels[place(e)] > 0}
+    return plain_rows(edges, names)
+
+
+def _as_dict(rows: Rows) -> dict[Any, Any]:
+    names = ("sum", "count", "max", "last", "best")
+    return {
+        (int(u), int(v)): dict(zip(names, map(int, row), strict=True))
+        for u, v, *row in zip(*rows.columns().values(), strict=True)
+    }
+
+
+@pytest.mark.parametrize(("seed", "values"), [(0, 3), (1, 9), (2, 400)])
+def test_rows_inside_a_volume(seed: int, values: int) -> None:
+    """Few labels or a new one at almost every voxel: every pair's sum, count, max and both keys, sorted by pair."""
+    case = random_case(seed)
+    labels = _labels(case.bbox, seed, values)
+    rows = contact_rows(labels, case.weights_CZYX, case.bbox)
+    assert _as_dict(rows) == _plain(labels, case.bbox, list(voxel_edges(case.weights_CZYX, case.bbox, None)))
+    pairs = list(zip(rows.u.tolist(), rows.v.tolist(), strict=True))
+    assert pairs == sorted(pairs)
+    assert all(u < v for u, v in pairs)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_rows_across_a_plane(axis: int) -> None:
+    """The rows across two planes are those of the edges that cross them, with their absolute keys."""
+    case = random_case(7 + axis)
+    labels = _labels(case.bbox, axis, 30)
+    at = case.bbox.size[axis] // 2
+    edges = [
+        e
+        for e in voxel_edges(case.weights_CZYX, case.bbox, None)
+        if e[1] & 3 == axis and e[2][axis] == case.bbox.min[axis] + at
+    ]
+    lower, upper = (np.take(labels, i, 2 - axis).astype(np.int64) - 1 for i in (at - 1, at))
+    origin = tuple(o + at * (a == axis) for a, o in enumerate(case.bbox.min))
+    rows = rows_across(lower, upper, np.take(case.weights_CZYX[axis], at, 2 - axis), axis, origin)
+    assert _as_dict(rows) == _plain(labels, case.bbox, edges)
+
+
+def test_on_edges_unite_across_a_plane() -> None:
+    """Only the ends of ON edges are joined, under the least index."""
+    parent = np.arange(6, dtype=np.int64)
+    lower, upper = np.array([[0, 1], [2, -1]]), np.array([[3, 4], [5, 0]])
+    unite_across(lower, upper, np.array([[1, 0], [1, 0]], np.uint8), parent)
+    assert parent.tolist() == [0, 1, 2, 0, 4, 2]
+
+
+def test_a_contact_beyond_32_bits_is_an_error() -> None:
+    """Counts that do not fit uint32 are refused, never wrapped."""
+    g = gather(4)
+    for _ in range(2):
+        add_row(g, *(np.uint64(i) for i in (3, 5, 10, 2**31, 9, 1, 1)))
+    with pytest.raises(LimitError, match="4294967296 voxel edges"):
+        sorted_rows(g)
+
+
+def test_a_table_grows_without_loss() -> None:
+    """Doubling keeps every row."""
+    g = gather(3)
+    for u in range(3):
+        add_row(g, *(np.uint64(i) for i in (u, 7, u + 1, 1, u, u, u)))
+    assert _as_dict(sorted_rows(doubled(g))) == _as_dict(sorted_rows(g))

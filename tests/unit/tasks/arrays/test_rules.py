@@ -1,0 +1,23 @@
+"""Rules hold integers only and refuse what makes no sense."""
+
+from __future__ import annotations
+
+import pytest
+
+from emseg.tasks.arrays.rules import Rules
+from emseg.tasks.volume.errors import ConfigError
+
+
+def test_rules_are_read_from_probabilities() -> None:
+    """Each probability becomes the least weight that passes it; sizes stay."""
+    assert Rules.of("0.02", "0.98", 200, 0.5, 30) == Rules(1311, 64225, 200, 32768, 30)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "small", "mean", "dust"),
+    [(0, 9, 1, 1, 0), (9, 8, 1, 1, 0), (1, 65536, 1, 1, 0), (1, 2, -1, 1, 0), (1, 2, 1, 65536, 0), (1, 2, 1, 1, -1)],
+)
+def test_senseless_rules_are_refused(low: int, high: int, small: int, mean: int, dust: int) -> None:
+    """t_low 0, t_low above t_high, weights above 65535 and negative sizes are usage errors."""
+    with pytest.raises(ConfigError):
+        Rules(low, high, small, mean, dust)
