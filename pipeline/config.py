@@ -139,7 +139,7 @@ class DownsampleStage(Section):
 
     mips: int = Field(1, ge=0, le=12, description="how many coarser mips")
     factor: tuple[
-        Annotated[int, Field(ge=1, le=4)], Annotated[int, Field(ge=1, le=4)], Annotated[int, Field(ge=1, le=4)]
+        Annotated[int, Field(ge=1, le=2)], Annotated[int, Field(ge=1, le=2)], Annotated[int, Field(ge=1, le=2)]
     ] = Field((2, 2, 2), description="reduction from each mip to the next")
 
 
