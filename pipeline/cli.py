@@ -8,12 +8,13 @@ import sys
 from importlib.metadata import version
 from typing import Annotated
 
-import click
 import structlog
 import typer
 
 from emseg.pipeline import cli_data, cli_run
 from emseg.tasks.volume.errors import EmsegError
+
+USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]  # typer's own click: it does not export UsageError
 
 app = typer.Typer(
     name="emseg",
@@ -56,10 +57,10 @@ def main() -> None:
     except EmsegError as error:
         typer.echo(f"emseg: {error}", err=True)
         sys.exit(error.exit_code)
-    except click.ClickException as error:
-        typer.echo(f"emseg: {error.format_message()}", err=True)
+    except USAGE_ERROR as error:
+        typer.echo(f"emseg: {error}", err=True)
         sys.exit(2)
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         typer.echo("emseg: stopped; run the same command again to go on", err=True)
         sys.exit(130)
     sys.exit(code if isinstance(code, int) else 0)

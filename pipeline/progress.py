@@ -23,7 +23,7 @@ from emseg.pipeline.runner import Watch
 
 @contextmanager
 def bars(title: str) -> Iterator[Watch]:
-    """A watcher that draws the tally; plain text where standard error is no terminal."""
+    """A watcher that draws the tally once there is one; plain text where standard error is no terminal."""
     console = Console(file=sys.stderr)
     columns = (
         TextColumn("{task.description:<11}"),
@@ -33,14 +33,20 @@ def bars(title: str) -> Iterator[Watch]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    console.print(title)
     tasks: dict[str, TaskID] = {}
-    with Progress(*columns, console=console, speed_estimate_period=600) as progress:
+    progress = Progress(*columns, console=console, speed_estimate_period=600)
 
-        def watch(tally: Tally) -> None:
-            for stage, planned in tally.planned.items():
-                if stage not in tasks:
-                    tasks[stage] = progress.add_task(stage, total=planned)
-                progress.update(tasks[stage], completed=tally.done.get(stage, 0))
+    def watch(tally: Tally) -> None:
+        if not tasks:
+            console.print(title)
+            progress.start()
+        for stage, planned in tally.planned.items():
+            if stage not in tasks:
+                tasks[stage] = progress.add_task(stage, total=planned)
+            progress.update(tasks[stage], completed=tally.done.get(stage, 0))
 
+    try:
         yield watch
+    finally:
+        if tasks:
+            progress.stop()
