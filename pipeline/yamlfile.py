@@ -68,7 +68,10 @@ def _read(path: Path, lines: Lines, depth: int) -> dict[str, Any]:
         raise ConfigError(f"{place}: is not YAML ({getattr(error, 'problem', None) or error})") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: must hold keys and values, such as `run: runs/mine`")
-    values = _expanded(values, path)
+    try:
+        values = _expanded(values, path)
+    except RecursionError:
+        raise ConfigError(f"{path}: an alias holds itself; write the values out") from None
     base = values.pop("extends", None)
     parent: dict[str, Any] = {}
     if base is not None:
