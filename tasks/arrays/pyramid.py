@@ -50,7 +50,8 @@ def _majority_sorted(labels_ZYX: np.ndarray, factor: Vec) -> np.ndarray:
     nz, ny, nx = (n // f for n, f in zip(labels_ZYX.shape, (z, y, x), strict=True))
     cells = labels_ZYX.reshape(nz, z, ny, y, nx, x).transpose(1, 3, 5, 0, 2, 4).reshape(x * y * z, nz, ny, nx)
     ordered = np.sort(cells, axis=0)
-    best, most = ordered[0].copy(), np.ones(ordered[0].shape, np.int32)
+    best: np.ndarray = ordered[0].copy()
+    most = np.ones(best.shape, np.int32)
     run = most.copy()
     for before, label in itertools.pairwise(ordered):
         run = np.where(label == before, run + 1, 1)
