@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from emseg.pipeline.plan import Plan, load_plan
-from emseg.pipeline.queue import TASK_CLASSES, Queues, Size
+from emseg.pipeline.queue import TASK_CLASSES, Queues
 from emseg.pipeline.queue_attempts import live_for_s
 from emseg.pipeline.queue_census import Census
 from emseg.pipeline.queue_feed import FeedSettings, enqueue
+from emseg.pipeline.queue_message import Size
 from emseg.pipeline.queue_signals import Stop
 from emseg.pipeline.receipts import Ledger
 from emseg.tasks.volume.objects import Objects

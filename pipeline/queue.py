@@ -10,32 +10,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from emseg.pipeline.queue_message import Leased, Size
 from emseg.tasks.volume.errors import ConfigError
 from emseg.tasks.volume.url import redacted
 
 TASK_CLASSES = ("cpu", "gpu", "big")
-
-
-@dataclass(frozen=True)
-class Leased:
-    """A message that is ours for a while; the handle is the transport's. `unreadable` says why it is no message."""
-
-    text: str
-    handle: str
-    unreadable: str = ""
-
-
-@dataclass(frozen=True)
-class Size:
-    """About how many messages wait, and how many are leased or postponed."""
-
-    waiting: int
-    leased: int
-
-    @property
-    def total(self) -> int:
-        """All messages that are not yet acknowledged."""
-        return self.waiting + self.leased
 
 
 class Transport(Protocol):

@@ -22,8 +22,8 @@ from pathlib import Path
 from taskqueue import TaskQueue
 from taskqueue.file_queue_api import get_timestamp, idfn, set_timestamp
 
-from emseg.pipeline.queue import Leased, Size
 from emseg.pipeline.queue_envelope import MESSAGE_BYTES, pack, plain, unpack
+from emseg.pipeline.queue_message import Leased, Size
 from emseg.tasks.volume.errors import MessageError, TransientError
 
 CANDIDATES = 250  # names looked at before one is drawn, so that workers seldom want the same

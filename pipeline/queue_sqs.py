@@ -23,8 +23,8 @@ from botocore.exceptions import ClientError
 from taskqueue import TaskQueue
 from taskqueue.secrets import AWS_DEFAULT_REGION, aws_credentials
 
-from emseg.pipeline.queue import Leased, Size
 from emseg.pipeline.queue_envelope import pack, unpack
+from emseg.pipeline.queue_message import Leased, Size
 from emseg.tasks.volume.errors import MessageError, TransientError
 
 BATCH = 10  # entries that SQS takes at once

@@ -19,7 +19,7 @@ def reference() -> str:
         "# run.yaml",
         "",
         "Every key of a run. Unknown keys are refused. Geometry is x, y, z; thresholds are probabilities.",
-        "Precedence, least first: defaults, the file that `extends:` names, the file, `--set stages.merge.threshold=0.4`.",
+        "Precedence, least first: defaults, the file that `extends:` names, the file, `--set a.b=value`.",
         "`${NAME}` and `${NAME:-default}` are filled in from the environment.",
         "",
         *_sections(RunConfig, ""),

@@ -20,10 +20,11 @@ from emseg.pipeline.child import Child, Outcome
 from emseg.pipeline.execute import parse_message
 from emseg.pipeline.heartbeat import Heartbeat
 from emseg.pipeline.plan import Plan
-from emseg.pipeline.queue import Leased, Queues, Transport
+from emseg.pipeline.queue import Queues, Transport
 from emseg.pipeline.queue_attempts import live_for_s
 from emseg.pipeline.queue_envelope import plain
 from emseg.pipeline.queue_feed import enqueue_after
+from emseg.pipeline.queue_message import Leased
 from emseg.pipeline.queue_signals import Stop
 from emseg.pipeline.queue_trouble import TROUBLE, UNREADABLE, is_poison
 from emseg.pipeline.receipts import Ledger

@@ -13,10 +13,11 @@ from faults.queue_runs import SMALL, complete, inline_worker, pyramid
 from emseg.pipeline.execute import message_of
 from emseg.pipeline.heartbeat import Heartbeat
 from emseg.pipeline.plan import Plan
-from emseg.pipeline.queue import Leased, Queues
+from emseg.pipeline.queue import Queues
 from emseg.pipeline.queue_attempts import live_for_s
 from emseg.pipeline.queue_feed import FeedSettings, enqueue, enqueue_after, enqueue_start
 from emseg.pipeline.queue_fleet import chosen_devices, serve_device, supervise
+from emseg.pipeline.queue_message import Leased
 from emseg.pipeline.queue_trouble import is_poison
 from emseg.pipeline.receipts import Ledger
 from emseg.pipeline.worker import Worker
