@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from emseg.tasks.arrays.columns import I64, U32, U64, Bool
 from emseg.tasks.arrays.graph import contract, graph_of
+from emseg.tasks.arrays.kernel import kernel
 from emseg.tasks.arrays.queue import pop
 from emseg.tasks.arrays.rows import COUNT_LIMIT
 from emseg.tasks.arrays.union import flatten
@@ -83,7 +83,7 @@ def agglomeration(frozen: Bool, voxels: U64, rows: MeanRows, w_mean: int) -> Agg
     return Agglomerated(name[root], state[place] & called, up, merges, size[place])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _merge_means(u: Any, v: Any, total: Any, count: Any, edge: Any, tables: Any, w_mean: int) -> Any:
     """Run A; returns rows with both ends frozen (between places), merges, and the greatest count met."""
     frozen, voxels, parent, name = tables

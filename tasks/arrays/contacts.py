@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from emseg.tasks.arrays.columns import I64, U8, U16, U32
+from emseg.tasks.arrays.kernel import kernel
 from emseg.tasks.arrays.rows import Gathered, Rows, add, doubled, gather, lacks, sorted_rows
 from emseg.tasks.arrays.union import unite
 from emseg.tasks.volume.bbox import BBox, Vec
@@ -29,7 +29,7 @@ def contact_rows(labels_ZYX: U32, weights_CZYX: U16, core: BBox) -> Rows:
     return sorted_rows(_inner_rows(labels_ZYX, weights_CZYX, origin))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _inner_rows(labels: Any, w: Any, origin: Any) -> Any:
     depth, height, width = labels.shape
     g = gather(1024)
@@ -42,7 +42,7 @@ def _inner_rows(labels: Any, w: Any, origin: Any) -> Any:
     return g
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _gather_line(g: Gathered, labels: Any, w: Any, z: int, y: int, code: Any) -> None:
     """Contacts of the voxels of one line with their low neighbours; code is that of the line's first voxel."""
     one = np.uint64(1)
@@ -69,7 +69,7 @@ def unite_across(lower: I64, upper: I64, on: U8, parent: I64) -> None:
     _unite_across(lower.reshape(-1), upper.reshape(-1), on.reshape(-1), parent)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _unite_across(lower: Any, upper: Any, on: Any, parent: Any) -> None:
     for i in range(len(on)):
         if on[i]:
@@ -86,7 +86,7 @@ def rows_across(lower: I64, upper: I64, weights: U16, axis: int, origin: Vec) ->
     return sorted_rows(_rows_across(lower, upper, weights, np.uint64(voxel_code(origin)), steps, np.uint64(axis)))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _rows_across(lower: Any, upper: Any, w: Any, origin: Any, steps: Any, channel: Any) -> Any:
     g = gather(1024)
     for i in range(w.shape[0]):
@@ -96,7 +96,7 @@ def _rows_across(lower: Any, upper: Any, w: Any, origin: Any, steps: Any, channe
     return g
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _gather_across(g: Gathered, lower: Any, upper: Any, w: Any, code: Any, step_channel: Any) -> None:
     """Contacts across one line of two planes; code is that of the upper line's first voxel."""
     step, channel = step_channel

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from emseg.tasks.arrays.columns import U8, U16, U32, U64, Bool
+from emseg.tasks.arrays.kernel import kernel
 from emseg.tasks.arrays.rules import Rules
 from emseg.tasks.arrays.sides import excluded_box, weights_box
 from emseg.tasks.arrays.union import unite
@@ -99,7 +99,7 @@ def without_excluded(weights_CZYX: U16, excluded_ZYX: Bool, core: BBox, bbox: BB
     return out
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def best_edges(w: Any, goes_on: Any, w_low: int, best: Any) -> None:
     """Best edge of every voxel of the read box, NONE where it fails w_low.
 
@@ -125,7 +125,7 @@ def best_edges(w: Any, goes_on: Any, w_low: int, best: Any) -> None:
                 best[z, y, x] = which
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def unite_core(w: Any, best: Any, low: int, high: int, parent: Any) -> int:
     """Union-find over the core in `parent` (flat core indices); w and best over the core. Returns the pieces."""
     depth, height, width = parent.shape
@@ -152,13 +152,13 @@ def unite_core(w: Any, best: Any, low: int, high: int, parent: Any) -> int:
     return n
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def is_on(weight: Any, low: int, high: int, best_above: Any, best_below: Any) -> Any:
     """Whether an edge is ON, given whether it is the best edge of its upper and of its lower end."""
     return weight >= high or (weight >= low and (best_above or best_below))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def number(flat: Any, first: Any, voxels: Any) -> None:
     """Turn parents into labels 1..n in raster order, in place; note each label's least index and its voxels."""
     n = 0

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from emseg.tasks.arrays.kernel import kernel
 from emseg.tasks.arrays.pairs import capacity, erase, spot
 from emseg.tasks.arrays.queue import Queue, fill, moved, queue_of, remove
 
@@ -29,7 +29,7 @@ class Graph(NamedTuple):
     table: Any
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def link(g: Graph, h: Any, u: Any) -> None:
     """Give half-edge h to cluster u."""
     head = g.first[u]
@@ -40,7 +40,7 @@ def link(g: Graph, h: Any, u: Any) -> None:
     g.degree[u] += 1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def unlink(g: Graph, h: Any) -> None:
     """Take half-edge h from its cluster's list."""
     u, a, p = g.end[h], g.after[h], g.prior[h]
@@ -54,7 +54,7 @@ def unlink(g: Graph, h: Any) -> None:
     g.end[h] = GONE
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def combine(q: Queue, r: Any, num: Any, den: Any, tie: Any) -> None:
     """Take a parallel row into row r: sums and counts add up, the greater tie key stays."""
     q.num[r] += num
@@ -63,7 +63,7 @@ def combine(q: Queue, r: Any, num: Any, den: Any, tie: Any) -> None:
     q.quotient[r] = q.num[r] // q.den[r]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def graph_of(n: int, u: Any, v: Any, num: Any, den: Any, tie: Any) -> Any:
     """Graph over n clusters and its queue, from rows of cluster numbers; parallel rows combined, self rows left out."""
     m = len(u)
@@ -93,7 +93,7 @@ def graph_of(n: int, u: Any, v: Any, num: Any, den: Any, tie: Any) -> Any:
     return g, q
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def drop(g: Graph, q: Queue, r: Any) -> None:
     """Take row r out of everything."""
     erase(g.table, g.end, 2, g.end[2 * r], g.end[2 * r + 1])
@@ -102,7 +102,7 @@ def drop(g: Graph, q: Queue, r: Any) -> None:
     remove(q, r)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def contract(g: Graph, q: Queue, u: Any, v: Any) -> Any:
     """Make one cluster of two; returns the number that stays."""
     keep, gone = (u, v) if g.degree[u] >= g.degree[v] else (v, u)

@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from emseg.tasks.arrays.kernel import kernel
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def capacity(rows: int) -> int:
     """Table size for so many rows: a power of two, at most half full."""
     size = 16
@@ -21,7 +22,7 @@ def capacity(rows: int) -> int:
     return size
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def home(u: Any, v: Any, mask: Any) -> Any:
     """Where a pair would stand if nothing were in its way."""
     low, high = (u, v) if u < v else (v, u)
@@ -29,7 +30,7 @@ def home(u: Any, v: Any, mask: Any) -> Any:
     return np.int64((mixed ^ (mixed >> np.uint64(32))) & np.uint64(mask))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def spot(table: Any, ends: Any, step: int, u: Any, v: Any) -> Any:
     """Place of the pair in the table, or the empty place where it belongs."""
     mask = len(table) - 1
@@ -43,7 +44,7 @@ def spot(table: Any, ends: Any, step: int, u: Any, v: Any) -> Any:
     return i
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def erase(table: Any, ends: Any, step: int, u: Any, v: Any) -> None:
     """Take the pair out and close the gap; ends must still be those under which every row was put in."""
     mask = len(table) - 1

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
+
+from emseg.tasks.arrays.kernel import kernel
 
 FIRST_MAX, FIRST_EDGE = np.uint64(65535), np.uint64(0)  # before every edge: edge key 0 has no lower end
 
@@ -25,13 +26,13 @@ class Parts(NamedTuple):
     small: Any
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def earlier(max_a: Any, edge_a: Any, max_b: Any, edge_b: Any) -> Any:
     """Whether key a comes before key b."""
     return max_a > max_b or (max_a == max_b and edge_a < edge_b)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def parts_of(n: int, cluster: Any, top: Any, edge: Any, voxels: Any, small: Any) -> Parts:
     """Lists of n clusters from columns in any order; the columns become the lists' own."""
     p = Parts(top, edge, voxels, np.full(len(top), -1, np.int32), np.full(n, -1, np.int32), small)
@@ -40,7 +41,7 @@ def parts_of(n: int, cluster: Any, top: Any, edge: Any, voxels: Any, small: Any)
     return p
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def merged(p: Parts, a: Any, b: Any) -> Any:
     """Head of the two ascending lists a and b as one; parts of equal key add up."""
     head, tail = -1, -1
@@ -63,7 +64,7 @@ def merged(p: Parts, a: Any, b: Any) -> Any:
     return head
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def folded(p: Parts, head: Any) -> Any:
     """Fold what comes after the bound is reached into the part that reaches it; returns the head."""
     total, i = np.uint64(0), head
@@ -80,7 +81,7 @@ def folded(p: Parts, head: Any) -> Any:
     return head
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def is_large(p: Parts, cluster: Any, top: Any, edge: Any) -> Any:
     """Whether the parts that joined before the key reach the bound."""
     total, i = np.uint64(0), p.first[cluster]
@@ -90,7 +91,7 @@ def is_large(p: Parts, cluster: Any, top: Any, edge: Any) -> Any:
     return total >= p.small
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def join(p: Parts, host: Any, guest: Any, top: Any, edge: Any) -> Any:
     """Head of host's list with guest's taken in; no part of the guest joined before the key."""
     i = p.first[guest]
@@ -100,7 +101,7 @@ def join(p: Parts, host: Any, guest: Any, top: Any, edge: Any) -> Any:
     return folded(p, merged(p, p.first[host], p.first[guest]))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def total_voxels(p: Parts, cluster: Any) -> Any:
     """All voxels of a cluster."""
     total, i = np.uint64(0), p.first[cluster]

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
+
+from emseg.tasks.arrays.kernel import kernel
 
 
 class Queue(NamedTuple):
@@ -28,14 +29,14 @@ class Queue(NamedTuple):
     size: Any
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def queue_of(num: Any, den: Any, tie: Any) -> Queue:
     """Queue with these scores and an empty heap; the score arrays become its own."""
     n = len(num)
     return Queue(num, den, tie, num // den, np.empty(n, np.int32), np.full(n, -1, np.int32), np.zeros(1, np.int64))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def before(q: Queue, a: Any, b: Any) -> Any:
     """Whether row a comes before row b."""
     if q.quotient[a] != q.quotient[b]:
@@ -47,7 +48,7 @@ def before(q: Queue, a: Any, b: Any) -> Any:
     return q.tie[a] < q.tie[b]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def rise(q: Queue, i: Any) -> None:
     """Move the row at place i towards the front as far as it must."""
     r = q.heap[i]
@@ -63,7 +64,7 @@ def rise(q: Queue, i: Any) -> None:
     q.place[r] = i
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def sink(q: Queue, i: Any) -> None:
     """Move the row at place i towards the back as far as it must."""
     r, n = q.heap[i], q.size[0]
@@ -81,7 +82,7 @@ def sink(q: Queue, i: Any) -> None:
     q.place[r] = i
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def fill(q: Queue, rows: Any) -> None:
     """Put rows 0..rows-1 onto the empty heap."""
     for r in range(rows):
@@ -92,7 +93,7 @@ def fill(q: Queue, rows: Any) -> None:
         sink(q, i)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def remove(q: Queue, r: Any) -> None:
     """Take row r off the heap, if it is there."""
     i = q.place[r]
@@ -109,7 +110,7 @@ def remove(q: Queue, r: Any) -> None:
     moved(q, s)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def moved(q: Queue, r: Any) -> None:
     """Find row r its place again after its score changed, if it is on the heap."""
     if q.place[r] >= 0:
@@ -117,7 +118,7 @@ def moved(q: Queue, r: Any) -> None:
         sink(q, q.place[r])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def pop(q: Queue) -> Any:
     """Take off and return the first row."""
     r = q.heap[0]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from emseg.tasks.arrays.columns import U32, U64
 from emseg.tasks.arrays.forest import Down
+from emseg.tasks.arrays.kernel import kernel
 from emseg.tasks.volume.errors import CorruptChunkError
 
 
@@ -31,7 +31,7 @@ def apply_table(labels_ZYX: U32, table: U64) -> U64:
     return out
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _apply(labels: np.ndarray, table: np.ndarray, out: np.ndarray) -> None:
     for i in range(len(labels)):
         out[i] = table[labels[i]]

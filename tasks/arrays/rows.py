@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from emseg.tasks.arrays.columns import U16, U32, U64, Columns
+from emseg.tasks.arrays.kernel import kernel
 from emseg.tasks.arrays.pairs import capacity, spot
 from emseg.tasks.volume.errors import LimitError
 
@@ -52,19 +52,19 @@ class Gathered(NamedTuple):
     used: Any
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def gather(rows: int) -> Gathered:
     """Empty table with room for so many rows."""
     return Gathered(np.full(capacity(rows), -1, np.int32), np.empty((rows, WIDTH), np.uint64), np.zeros(1, np.int64))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def lacks(g: Gathered, rows: Any) -> Any:
     """Whether the table has no room for so many more rows. Ask seldom: growing inside a tight loop slows it 5 times."""
     return g.used[0] + rows > len(g.rows)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def doubled(g: Gathered) -> Any:
     """The same rows in a table with room for twice as many."""
     h = gather(2 * len(g.rows))
@@ -74,7 +74,7 @@ def doubled(g: Gathered) -> Any:
     return h
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def add(g: Gathered, u: Any, v: Any, total: Any, count: Any, top: Any, last: Any, best: Any) -> None:
     """Take one row (unordered pair u, v; all uint64) into the table, which must have room."""
     at = spot(g.table, g.rows.reshape(-1), WIDTH, u, v)

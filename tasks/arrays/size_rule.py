@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from emseg.tasks.arrays.columns import I64, U16, U64, Bool
+from emseg.tasks.arrays.kernel import kernel
 from emseg.tasks.arrays.parts import Parts, is_large, join, parts_of, total_voxels
 from emseg.tasks.arrays.union import find, flatten
 from emseg.tasks.arrays.weights import TOP
@@ -87,7 +87,7 @@ def _first_of_pairs(rows: MaxRows, n: int) -> MaxRows:
     return MaxRows(u[first], v[first], rows.max[first], rows.edge[first])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _join_small(
     rows_u: Any, rows_v: Any, top: Any, edge: Any, parts: Parts, waiting: Any, parent: Any, left: Any
 ) -> None:
@@ -115,14 +115,14 @@ def _join_small(
         waiting[keep] = wait_u or wait_v
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _totals(parts: Parts, called: Any, voxels: Any) -> None:
     for i in range(len(called)):
         if called[i]:
             voxels[i] = total_voxels(parts, i)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _listed(parts: Parts, clusters: Any) -> Any:
     """The lists of these clusters as columns, by cluster and key."""
     n = 0

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from emseg.tasks.arrays.columns import I64
+from emseg.tasks.arrays.kernel import kernel
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def find(parent: Any, i: Any) -> Any:
     """Root of i; halves the path on the way."""
     while parent[i] != i:
@@ -19,7 +19,7 @@ def find(parent: Any, i: Any) -> Any:
     return i
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def unite(parent: Any, i: Any, j: Any) -> None:
     """Join two sets under the lesser root."""
     a, b = find(parent, i), find(parent, j)
@@ -29,14 +29,14 @@ def unite(parent: Any, i: Any, j: Any) -> None:
         parent[a] = b
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def flatten(parent: Any) -> None:
     """Point every member at its root."""
     for i in range(len(parent)):
         parent[i] = find(parent, i)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def unite_pairs(parent: Any, i: Any, j: Any) -> None:
     """Join every pair, then point every member at its root."""
     for k in range(len(i)):
