@@ -180,15 +180,14 @@ def _cell(
     count: int,
     centre: F64,
     corners: F64,
-    cell: tuple[int, int, int],
-    cell_vx: tuple[int, int, int],
+    place: tuple[tuple[int, int, int], tuple[int, int, int]],
     window: I64,
     labels_ZYX: U64,
     planes_CZYX: F32,
 ) -> None:
-    """Classify the voxels of one cell that lie in the window (low x, y, z, high x, y, z, within the brick)."""
+    """Classify the voxels of one cell (`place`: its index and size) that lie in the window, within the brick."""
     at, found = np.empty(3), np.empty(3)
-    i, j, k = cell
+    (i, j, k), cell_vx = place
     for z in range(max(k * cell_vx[2], window[2]), min((k + 1) * cell_vx[2], window[5])):
         for y in range(max(j * cell_vx[1], window[1]), min((j + 1) * cell_vx[1], window[4])):
             for x in range(max(i * cell_vx[0], window[0]), min((i + 1) * cell_vx[0], window[3])):
@@ -259,4 +258,4 @@ def classify(
             few = counts[LEVELS]
             for m in range(few):
                 near[m], owners[m] = rows[lists[LEVELS, m]], ids[lists[LEVELS, m]]
-            _cell(near, owners, bounds, few, centre, corners, cell, cell_vx, window, labels_ZYX, planes_CZYX)
+            _cell(near, owners, bounds, few, centre, corners, (cell, cell_vx), window, labels_ZYX, planes_CZYX)
