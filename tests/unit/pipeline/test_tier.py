@@ -13,7 +13,7 @@ from emseg.tasks.volume.grid import Grid
 small = st.tuples(*[st.integers(1, 5)] * 3)
 pads = st.tuples(*[st.integers(0, 4)] * 3)
 lows = st.tuples(*[st.integers(-8, 8)] * 3)
-grids = st.builds(lambda a, s, c: Grid(BBox.sized(a, s), c), lows, st.tuples(*[st.integers(1, 9)] * 3), small)
+grids = st.builds(lambda a, s, c: Grid(BBox.sized(a, s), c), lows, st.tuples(*[st.integers(1, 7)] * 3), small)
 needs = st.builds(Need, st.just("made"), pads, pads, st.tuples(*[st.integers(1, 3)] * 3))
 
 
