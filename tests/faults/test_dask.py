@@ -92,23 +92,40 @@ def test_a_killed_worker_costs_one_attempt(case, engine):
     assert sum(case.ledger.counted(key) for key in case.plan.keys()) >= 1
 
 
-def test_a_lost_scheduler_ends_the_run_for_now(case, tmp_path):
-    """Without its scheduler the driver stops with exit code 75, and a second run completes the first."""
+@pytest.fixture
+def scheduler(tmp_path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """A scheduler in a process of its own, without workers, and its address."""
     where = tmp_path / "scheduler.json"
     flags = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(where)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "distributed.cli.dask_scheduler", *flags], stderr=subprocess.DEVNULL
-    )
-    try:
-        while not where.exists():
-            assert process.poll() is None
-            time.sleep(0.1)
-        engine = DaskEngine(json.loads(where.read_text())["address"])
-        with pytest.raises(TransientError, match="is lost") as caught:
-            Driver(case.plan, case.ledger, engine, watch=lambda tally: process.kill()).run()
-    finally:
-        process.kill()
-        process.wait()
+    command = [sys.executable, "-m", "distributed.cli.dask_scheduler", *flags]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not where.exists() or not where.read_text().endswith("}"):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    yield process, json.loads(where.read_text())["address"]
+    process.kill()
+    process.wait()
+
+
+def test_a_lost_scheduler_ends_the_run_for_now(case, scheduler):
+    """Without its scheduler the driver stops with exit code 75, and no attempt counts."""
+    process, address = scheduler
+    engine = DaskEngine(address)
+    with pytest.raises(TransientError, match="is lost") as caught:
+        Driver(case.plan, case.ledger, engine, watch=lambda tally: process.kill()).run()
     engine.close()
     assert caught.value.exit_code == 75
     assert all(case.ledger.counted(key) == 0 for key in case.plan.keys())
+
+
+def test_a_lost_scheduler_is_noticed_between_tasks(scheduler):
+    """An engine with nothing under way says that its scheduler is lost rather than wait for ever."""
+    process, address = scheduler
+    engine = DaskEngine(address)
+    process.kill()
+    process.wait()
+    with pytest.raises(TransientError, match="is lost"):
+        any(engine.outcomes(0.2) for _ in range(100))
+    engine.close()
