@@ -160,7 +160,6 @@ class Engine(Section):
     workers: int = Field(0, ge=0, le=4096, description="processes on this machine; 0: one per core")
     address: str | None = Field(None, description="Dask scheduler, tcp://host:port; none: a cluster on this machine")
     queue: str | None = Field(None, description="fq://folder or sqs://name")
-    lease_s: float = Field(120.0, gt=0, le=43200, description="how long a silent worker keeps a task")
 
 
 class RunConfig(Section):

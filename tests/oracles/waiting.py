@@ -26,8 +26,8 @@ def size_rule(
     name = {c: c for c in parts}
     parts = {c: list(p) for c, p in parts.items()}
     waiting, undecided = set(waiting), set()
-    while todo := {pair: key for pair, key in rows.items() if (pair, key) not in undecided}:
-        (u, v), key = min(todo.items(), key=lambda item: item[1])
+    while left := {pair: key for pair, key in rows.items() if (pair, key) not in undecided}:
+        (u, v), key = min(left.items(), key=lambda item: item[1])
         large = {c: sum(n for at, n in parts[c] if at < key) >= small for c in (u, v)}
         if large[u] and large[v]:
             del rows[u, v]
@@ -52,8 +52,8 @@ def agglomerate(
     """Rows are pair -> (sum, count, last edge). Returns names, frozen names, rows with both ends frozen."""
     name, frozen = {c: c for c in clusters}, set(frozen)
     done: set[Pair] = set()
-    while todo := {pair: r for pair, r in rows.items() if pair not in done}:
-        (u, v), row = min(todo.items(), key=lambda item: (-Fraction(item[1][0], item[1][1]), item[1][2]))
+    while left := {pair: r for pair, r in rows.items() if pair not in done}:
+        (u, v), row = min(left.items(), key=lambda item: (-Fraction(item[1][0], item[1][1]), item[1][2]))
         if row[0] < w_mean * row[1]:
             break
         if u in frozen or v in frozen:
