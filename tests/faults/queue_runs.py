@@ -1,7 +1,8 @@
 """Small real runs for the queue tests: a pyramid over a synthetic image, and worker processes that can be slowed.
 
 Run as a script it is one worker process: `queue_runs.py QUEUE JSON_OPTIONS`. EMSEG_TEST_TASK_S makes every task of it
-take that long, so that there is time to kill it; EMSEG_TEST_CRASH names a key whose execution kills its process.
+take that long, so that there is time to kill it; EMSEG_TEST_CRASH names a key whose execution kills its process;
+EMSEG_TEST_TWICE makes it put every message into the queues two times.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,9 @@ from emseg.pipeline.queue_signals import Stop
 from emseg.pipeline.receipts import Ledger
 from emseg.pipeline.tier import Need, Tier
 from emseg.pipeline.worker import Worker, work
+from emseg.tasks.base import Task
 from emseg.tasks.context import Context, LayerRef
-from emseg.tasks.downsample import Downsample
+from emseg.tasks.kinds import KINDS
 from emseg.tasks.volume.bbox import BBox
 from emseg.tasks.volume.errors import EmsegError
 from emseg.tasks.volume.grid import Grid
@@ -116,10 +118,13 @@ def inline_worker(queues: Queues, lease_s: float = 2.0, root: str | None = None)
     return Worker(queues, queues.of("cpu"), child, Stop(), lease_s, root)
 
 
-def start_worker(queue_url: str, *, task_s: float = 0.0, crash: str = "", **options: Any) -> subprocess.Popen[bytes]:
+def start_worker(
+    queue_url: str, *, task_s: float = 0.0, crash: str = "", twice: bool = False, **options: Any
+) -> subprocess.Popen[bytes]:
     """One worker process; it ends when its queue has been empty for a while."""
     defaults = {"lease_s": 2.0, "stop_when_empty_s": 1.0, "idle_cap_s": 0.5}
     environ = os.environ | {"EMSEG_TEST_TASK_S": str(task_s), "EMSEG_TEST_CRASH": crash, "OMP_NUM_THREADS": "1"}
+    environ |= {"EMSEG_TEST_TWICE": "1"} if twice else {}
     command = [sys.executable, __file__, queue_url, json.dumps(defaults | options)]
     return subprocess.Popen(command, env=environ)
 
@@ -143,8 +148,8 @@ def executing_child(pid: int) -> int:
     return next(c for c in children_of(pid) if b"spawn_main" in Path(f"/proc/{c}/cmdline").read_bytes())
 
 
-def _slowed(execute: Callable[[Downsample, Context], None]) -> Callable[[Downsample, Context], None]:
-    def slow(task: Downsample, context: Context) -> None:
+def _slowed(execute: Callable[[Task, Context], None]) -> Callable[[Task, Context], None]:
+    def slow(task: Task, context: Context) -> None:
         if task.key == os.environ.get("EMSEG_TEST_CRASH"):
             os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(float(os.environ.get("EMSEG_TEST_TASK_S", "0")))
@@ -153,7 +158,19 @@ def _slowed(execute: Callable[[Downsample, Context], None]) -> Callable[[Downsam
     return slow
 
 
+def twice(insert: Callable[[Queues, Iterable[tuple[str, str]]], int]) -> Callable[[Queues, Iterable[Any]], int]:
+    """`Queues.insert` that puts every message two times."""
+
+    def doubled(queues: Queues, messages: Iterable[tuple[str, str]]) -> int:
+        return insert(queues, [m for message in messages for m in (message, message)]) // 2
+
+    return doubled
+
+
 if __name__ in ("__main__", "__mp_main__"):  # the worker's child comes in under the second name
-    Downsample.execute = _slowed(Downsample.execute)  # type: ignore[method-assign]
+    for kind in KINDS.values():
+        kind.execute = _slowed(kind.execute)  # type: ignore[method-assign]
 if __name__ == "__main__":
+    if "EMSEG_TEST_TWICE" in os.environ:
+        Queues.insert = twice(Queues.insert)  # type: ignore[method-assign]
     work(sys.argv[1], **json.loads(sys.argv[2]))

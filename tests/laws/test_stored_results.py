@@ -8,71 +8,33 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from cloudvolume import CloudVolume
 from oracles.stitching import single_pass
+from tiny import tiny_image, tiny_model
 
-from emseg.models.architectures import build
-from emseg.models.checkpoint import save
-from emseg.models.spec import ModelSpec
 from emseg.pipeline.config import RunConfig
 from emseg.pipeline.execute import execute
 from emseg.pipeline.planner import plan_run, rules_of
 from emseg.pipeline.receipts import Ledger
-from emseg.tasks.arrays.phantom import PhantomParams, phantom
 from emseg.tasks.arrays.weights import weights_from_probabilities
 from emseg.tasks.volume.bbox import BBox
 from emseg.tasks.volume.info import LayerSpec
 from emseg.tasks.volume.layer import create_layer, open_layer
 from emseg.tasks.volume.objects import Objects
 
-BOX = BBox.sized((-6, 10, 3), (41, 37, 44))
 INNER = ((-2, 12, 5), (33, 45, 43))
 
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A phantom's image with a mip for masks."""
-    url = str(tmp_path_factory.mktemp("source") / "image")
-    layer = create_layer(url, LayerSpec("image", "uint8", 1, BOX, (10, 10, 10), (16, 16, 16), factors=((4, 4, 4),)))
-    layer.write(BOX, phantom(BOX, PhantomParams())[0])
-    coarse = layer.at(1)
-    blank = np.random.default_rng(0).random(coarse.bounds.shape_ZYX) < 0.15
-    coarse.write(coarse.bounds, np.where(blank, 0, 9).astype(np.uint8))
-    return url
+    return tiny_image(str(tmp_path_factory.mktemp("source") / "image"))
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A small network with random weights and overlapping windows."""
-    torch.manual_seed(0)
-    spec = ModelSpec(
-        name="tiny",
-        family="affinity",
-        architecture={
-            "kind": "residual_unet",
-            "widths": [4, 8],
-            "plain": [True, False],
-            "flat": [False, False],
-            "entry": 3,
-        },
-        in_channels=1,
-        offsets=((-1, 0, 0), (0, -1, 0), (0, 0, -1), (-3, 0, 0)),
-        patch_vx=(24, 20, 16),
-        stride_vx=(12, 16, 10),
-        halo_vx=(4, 2, 2),
-        phase_vx=(3, 0, 1),
-        voxel_nm=(10, 10, 10),
-        normalisation={"scale": 255, "mean": 0.5, "std": 0.5},
-        coding={"kind": "logit", "gain": 16},
-    )
-    net = build(spec)
-    with torch.no_grad():
-        for parameter in net.parameters():
-            parameter.mul_(3.0)
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    save(path, spec, net)
-    return str(path)
+    return tiny_model(tmp_path_factory.mktemp("model"))
 
 
 def finished(folder: Path, **values: Any) -> Objects:
