@@ -34,6 +34,7 @@ class ModelSpec:
         coding: {"kind": "linear"} or {"kind": "logit", "gain": codes per unit of logit}.
         activation: of the logits that the network gives out: "sigmoid".
         training: record of what the model was trained and tuned on.
+        recommended: {stage: {parameter: value}} of the stitching stages, which run.yaml overrides.
     """
 
     name: str
@@ -50,6 +51,7 @@ class ModelSpec:
     coding: Mapping[str, Any]
     activation: str = "sigmoid"
     training: Mapping[str, Any] = field(default_factory=dict)
+    recommended: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for key in ("patch_vx", "stride_vx", "halo_vx", "phase_vx"):
@@ -124,6 +126,9 @@ def _check_words(spec: ModelSpec) -> None:
         raise ValueError("model spec: architecture must be an object with a 'kind'")
     if not isinstance(spec.training, Mapping):
         raise ValueError("model spec: training must be an object")
+    stages = spec.recommended
+    if not isinstance(stages, Mapping) or not all(isinstance(v, Mapping) for v in stages.values()):
+        raise ValueError("model spec: recommended must be an object of stages, each an object of parameters")
 
 
 def _check_windows(spec: ModelSpec) -> None:

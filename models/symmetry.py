@@ -33,6 +33,34 @@ def symmetries() -> list[Symmetry]:
     return [Symmetry(order, flip) for order in orders for flip in flips]
 
 
+def views_of(tta: str) -> list[Symmetry]:
+    """Views of test-time augmentation: "none", "flips" (8), or "all" (48, which exchange axes).
+
+    Raises:
+        ValueError: another word.
+    """
+    everything = symmetries()
+    views = {"none": [IDENTITY], "flips": [s for s in everything if s.order == IDENTITY.order], "all": everything}
+    if tta not in views:
+        raise ValueError(f"test-time augmentation {tta!r} is unknown: use {', '.join(views)}")
+    return views[tta]
+
+
+def require_views(views: Sequence[Symmetry], patch_vx: Sequence[int], offsets: Sequence[Offset]) -> None:
+    """Check that a network can be averaged over views.
+
+    Raises:
+        ValueError: a view exchanges axes on which patches differ, or leads to an offset that is no channel.
+    """
+    sides = tuple(reversed(patch_vx))
+    both = {*offsets, *(_opposite(o) for o in offsets)}
+    for view in views:
+        if tuple(sides[axis] for axis in view.order) != sides:
+            raise ValueError(f"exchanges axes, but patches are {list(patch_vx)}; use flips")
+        if strange := [o for o in offsets if _offset_back(view, o) not in both]:
+            raise ValueError(f"turns offset {list(strange[0])} into one that is no channel; use flips or none")
+
+
 def turn(symmetry: Symmetry, array: np.ndarray) -> np.ndarray:
     """The array [..., z, y, x], any dtype, turned: a view."""
     lead = tuple(range(array.ndim - 3))
@@ -66,7 +94,7 @@ def affinities_back(symmetry: Symmetry, turned_CZYX: np.ndarray, offsets: Sequen
     out: np.ndarray = np.full(plain.shape, np.nan, np.float32)
     for channel, offset in enumerate(offsets):
         came_from = _offset_back(symmetry, offset)
-        opposite = (-came_from[0], -came_from[1], -came_from[2])
+        opposite = _opposite(came_from)
         if came_from in offsets:
             out[..., list(offsets).index(came_from), :, :, :] = plain[..., channel, :, :, :]
         elif opposite in offsets:
@@ -105,8 +133,14 @@ def averaged(
     """
     if IDENTITY not in views:
         raise ValueError("test-time augmentation needs the identity among its views")
-    backs = [affinities_back(view, predict(np.ascontiguousarray(turn(view, patches))), offsets) for view in views]
-    mean: np.ndarray = np.asarray(np.nanmean(np.stack(backs), axis=0, dtype=np.float64), np.float32)
+    total: np.ndarray = np.zeros((), np.float64)
+    seen: np.ndarray = np.zeros((), np.int32)
+    for view in views:  # always in this order: the sum of a voxel never depends on its company
+        back = affinities_back(view, predict(np.ascontiguousarray(turn(view, patches))), offsets)
+        known = ~np.isnan(back)
+        total = total + np.where(known, back, 0.0)
+        seen = seen + known
+    mean: np.ndarray = (total / seen).astype(np.float32)
     return mean
 
 
@@ -122,3 +156,7 @@ def _offset_back(symmetry: Symmetry, offset: Offset) -> Offset:
     for axis, step in enumerate(reversed(offset)):
         back[symmetry.order[axis]] = -step if symmetry.flips[axis] else step
     return (back[2], back[1], back[0])
+
+
+def _opposite(offset: Offset) -> Offset:
+    return (-offset[0], -offset[1], -offset[2])

@@ -99,6 +99,10 @@ class PredictStage(Section):
         "cpu", description="kind of device; results across kinds differ in last bits"
     )
 
+    tta: Literal["none", "flips", "all"] = Field(
+        "none", description="test-time augmentation: mean over 8 flips, or over all 48 turns; so many times the work"
+    )
+
     @model_validator(mode="after")
     def _bf16_on_cuda(self) -> PredictStage:
         if self.precision == "bf16" and self.device != "cuda":

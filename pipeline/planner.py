@@ -12,6 +12,7 @@ from emseg.models.spec import ModelSpec
 from emseg.pipeline.config import RunConfig
 from emseg.pipeline.excluding import Excluded, excluded_of
 from emseg.pipeline.plan import Plan, store_plan
+from emseg.pipeline.recommended import with_recommended
 from emseg.pipeline.start import Start, start_of
 from emseg.pipeline.tier import Need, Tier
 from emseg.tasks.arrays.rules import Rules
@@ -68,6 +69,8 @@ def plan_run(config: RunConfig) -> Planned:
         ConfigError, LayerError: the first thing that does not fit; nothing was written.
     """
     start = start_of(config)
+    if start.spec is not None:
+        config = with_recommended(config, start.spec)
     bbox = _bbox(config, start)
     excluded = excluded_of(config, bbox, start.voxel_nm)
     specs = _specs(config, start, bbox)
@@ -148,6 +151,7 @@ def _predict(config: RunConfig, start: Start, bbox: BBox, excluded: Excluded) ->
         "threads": stage.threads_per_process,
         "precision": stage.precision,
         "device": stage.device,
+        "tta": stage.tta,
         "levels": start.pins.get("levels", ""),
         "exclusion": excluded.fields,
     }

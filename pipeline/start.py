@@ -13,6 +13,7 @@ import numpy as np
 from emseg.models.checkpoint import read_spec, resolve
 from emseg.models.coding import code_table
 from emseg.models.spec import ModelSpec
+from emseg.models.symmetry import require_views, views_of
 from emseg.pipeline.config import Normalise, RunConfig
 from emseg.tasks.base import canonical_json
 from emseg.tasks.context import LayerRef
@@ -88,6 +89,7 @@ def _from_image(config: RunConfig) -> Start:
     layer = open_layer(given.layer, given.mip)
     content, spec = _model(config.stages.predict.model)
     _require_image(layer, spec, config.normalise)
+    _require_views(spec, config.stages.predict.tta)
     digest = sha256(content)
     start = Start(
         layer.bounds,
@@ -131,6 +133,13 @@ def _require_image(layer: Layer, spec: ModelSpec, normalise: Normalise) -> None:
             f"{layer.where}: is {layer.dtype}; this run takes {' or '.join(allowed)} images "
             "(uint16 ones with normalise: and the levels of `emseg stats`)"
         )
+
+
+def _require_views(spec: ModelSpec, tta: str) -> None:
+    try:
+        require_views(views_of(tta), spec.patch_vx, spec.offsets)
+    except ValueError as error:
+        raise ConfigError(f"stages.predict.tta {tta!r}: with model {spec.name} it {error}") from None
 
 
 def _voxel_warnings(layer: Layer, spec: ModelSpec) -> list[str]:

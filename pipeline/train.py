@@ -64,7 +64,7 @@ def train_affinity(
 
 def finished(config: AffinityTraining, net: nn.Module, steps: int, figures: dict[str, float]) -> Path:
     """Write a trained network with its record; the file."""
-    excluded = {"volumes", "out", "attribution"}
+    excluded = {"volumes", "out", "attribution", "recommended"}
     record = {
         "attribution": config.attribution,
         "config": config.model_dump(mode="json", exclude=excluded),
@@ -107,6 +107,7 @@ def model_spec(config: AffinityTraining, record: dict[str, Any] | None = None) -
             normalisation=NORMALISATION,
             coding=config.coding,
             training=record or {},
+            recommended=config.recommended,
         )
     except ValueError as error:
         raise ConfigError(str(error)) from None

@@ -55,3 +55,6 @@ class AffinityTraining(Section):
     coding: dict[str, Any] = Field(
         {"kind": "logit", "gain": 16}, description="{kind: linear} or {kind: logit, gain: number}"
     )
+    recommended: dict[str, dict[str, Any]] = Field(
+        {}, description="thresholds of the stages behind it, {fragment: {t_low: 0.005}}: defaults of its runs"
+    )

@@ -10,6 +10,7 @@ import numpy as np
 
 from emseg.models.coding import encode
 from emseg.models.spec import ModelSpec
+from emseg.models.symmetry import averaged, views_of
 from emseg.tasks.arrays.lattice import Lattice, infer
 from emseg.tasks.arrays.levels import stretched
 from emseg.tasks.base import Task
@@ -46,6 +47,7 @@ class Predict(Task):
         out: affinity layer, uint8 codes [c, z, y, x].
         model: sha256 of the model's file, which the run keeps.
         batch, threads, precision, device: fixed by the plan, never by the machine: they decide the last bits.
+        tta: views of test-time augmentation, "none", "flips" or "all".
         levels: digest of the table of grey levels that normalises the source; '' for the model's constants alone.
         exclusion: excluded voxels are stored as 0.
     """
@@ -59,6 +61,7 @@ class Predict(Task):
     threads: int = 1
     precision: str = "fp32"
     device: str = "cpu"
+    tta: str = "none"
     levels: str = ""
     exclusion: Exclusion = field(default_factory=Exclusion)
 
@@ -86,6 +89,7 @@ class Predict(Task):
         from emseg.tasks.network import network, scaled  # torch: only workers that predict pay for it
 
         spec, predictor = network(context, self.model, self.precision, self.batch, self.threads)
+        views = views_of(self.tta)
         source = context.layer(self.source)
         levels = _levels(context, self.levels) if self.levels else None
 
@@ -94,13 +98,16 @@ class Predict(Task):
                 raw = source.read_ZYX(box)
                 return scaled(spec, raw if levels is None else stretched(raw, *_section_levels(levels, box)))
 
+        def logits(patches: np.ndarray) -> np.ndarray:
+            return averaged(predictor.predict, patches, spec.offsets, views)
+
         with context.record.phase("infer"):
             logits_CZYX = infer(
                 self.core,
                 lattice_of(spec),
                 read,
                 source.bounds,
-                predictor.predict,
+                predictor.predict if len(views) == 1 else logits,
                 channels=len(spec.offsets),
                 batch=self.batch,
             )

@@ -1,4 +1,4 @@
-"""One run from an image to its coarser mips, on every engine, disturbed: the bytes of the undisturbed run, each time."""
+"""One run from an image to its coarser mips, on every engine, disturbed: each time the bytes of the undisturbed run."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def bucket() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("kind", ["fq", "sqs"])
-def test_two_queue_workers_every_message_twice_both_killed(  # noqa: PLR0913  pytest's fixtures
+def test_two_queue_workers_every_message_twice_both_killed(
     small: Small,
     expected: dict[str, str],
     tmp_path: Path,
@@ -165,7 +165,7 @@ def test_two_queue_workers_every_message_twice_both_killed(  # noqa: PLR0913  py
     request: pytest.FixtureRequest,
     kind: str,
 ) -> None:
-    """Files, or S3 and SQS: duplicates of every message, a worker, a child and the whole fleet killed: nothing shows."""
+    """Files, or S3 and SQS; duplicates of every message; a worker, a child, the whole fleet killed: nothing shows."""
     home = f"file://{tmp_path}" if kind == "fq" else request.getfixturevalue("bucket")
     queues = Queues(f"fq://{tmp_path}/queue" if kind == "fq" else "sqs://every-engine")
     plan, ledger = small.planned(f"{home}/run")
@@ -186,7 +186,7 @@ def test_two_queue_workers_every_message_twice_both_killed(  # noqa: PLR0913  py
     for process in workers:
         process.kill()
     fleet(task_s=0.0)
-    sweep = drive(ledger.run.url, queues.url, final=True, every_s=0.5)
+    sweep = drive(ledger.run.url, queues.url, final=True, every_s=2.0)
     assert sweep.complete
     require_whole(plan, ledger, expected)
 

@@ -109,6 +109,19 @@ def test_every_layer_opens_with_unmodified_cloudvolume(tmp_path: Path, image: st
             assert np.array_equal(np.asarray(theirs[:]).T, at.read(at.bounds))
 
 
+def test_augmented_affinities_do_not_see_the_grid(tmp_path: Path, image: str, model: str) -> None:
+    """With test-time augmentation too: equal over two grids, and other codes than without it."""
+    box = ((-2, 12, 5), (26, 34, 25))
+    found = []
+    for n, (chunk, tta) in enumerate([((32, 32, 32), "flips"), ((16, 32, 16), "flips"), ((32, 32, 32), "none")]):
+        predict = {"chunk_vx": chunk, "model": model, "tta": tta}
+        values: dict[str, Any] = {"source": {"layer": image}, "bbox": box, "stages": {"predict": predict}}
+        found.append(digests(finished(tmp_path / str(n), **values), "affinities"))
+    assert found[0] == found[1]
+    assert found[0].keys() == found[2].keys()
+    assert sum(found[0][key] != found[2][key] for key in found[0]) > 3
+
+
 def test_a_wholly_excluded_chunk_reads_nothing_and_writes_zeros(tmp_path: Path, image: str, model: str) -> None:
     """A chunk of bad sections alone has an empty list of inputs beside the cells, and its affinities are 0."""
     run = finished(

@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 
-from emseg.models.symmetry import IDENTITY, Symmetry, affinities_back, averaged, symmetries, turn, turn_back
+from emseg.models.symmetry import (
+    IDENTITY,
+    Symmetry,
+    affinities_back,
+    averaged,
+    require_views,
+    symmetries,
+    turn,
+    turn_back,
+    views_of,
+)
 from emseg.models.targets import affinities
 
 OFFSETS = [(-1, 0, 0), (0, -1, 0), (0, 0, -1), (-3, 0, 0), (0, -3, 0), (0, 0, -3)]
@@ -63,3 +73,21 @@ def test_views_and_offsets_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="no channel"):
         affinities_back(Symmetry((0, 2, 1), (False,) * 3), np.zeros((1, 4, 4, 4), np.float32), [(-1, 0, 0)])
     assert affinities_back(IDENTITY, np.ones((1, 2, 2, 2), np.float32), [(-1, 0, 0)]).all()
+
+
+def test_named_views_are_one_eight_and_all():
+    """`tta: none`, `flips` and `all`; every list holds the identity."""
+    assert [len(views_of(tta)) for tta in ("none", "flips", "all")] == [1, 8, 48]
+    assert all(IDENTITY in views_of(tta) for tta in ("none", "flips", "all"))
+    with pytest.raises(ValueError, match="unknown: use none, flips, all"):
+        views_of("some")
+
+
+def test_a_network_that_cannot_be_turned_is_refused():
+    """Patches with unlike sides and offsets without a partner go with flips, not with all 48."""
+    require_views(views_of("all"), (8, 8, 8), OFFSETS)
+    require_views(views_of("flips"), (8, 8, 6), OFFSETS[:4])
+    with pytest.raises(ValueError, match="exchanges axes"):
+        require_views(views_of("all"), (8, 8, 6), OFFSETS)
+    with pytest.raises(ValueError, match="no channel"):
+        require_views(views_of("all"), (8, 8, 8), OFFSETS[:4])

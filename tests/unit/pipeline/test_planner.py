@@ -80,7 +80,7 @@ def test_a_changed_plan_names_the_key(tmp_path: Path, image: str) -> None:
     first = config(tmp_path, image)
     plan_run(first).stored(first.run)
     second = config(tmp_path, image, stages__merge={"threshold": "0.4"})
-    with pytest.raises(PlanChangedError, match=r"config\.stages\.merge\.threshold was '0\.5', now '0\.4'"):
+    with pytest.raises(PlanChangedError, match=r"config\.stages\.merge\.threshold was '0\.2', now '0\.4'"):
         plan_run(second).stored(second.run)
 
 
