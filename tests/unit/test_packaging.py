@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import re
 import subprocess
 import sys
 import tomllib
 import zipfile
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -62,6 +65,42 @@ def test_every_folder_is_listed():
     tool = PYPROJECT["tool"]["setuptools"]
     assert sorted(tool["packages"]) == sorted(packages())
     assert tool["package-dir"] == packages()
+
+
+EXTRAS = {"lightning": "train", "playwright": "screenshot"}  # what only an extra brings
+BROUGHT = {"pydantic-core": "pydantic"}  # what a declared package is made of
+
+
+def imported() -> set[str]:
+    """Distributions that the packages import, by their normal names."""
+    known = packages_distributions()
+    found = set()
+    for path in (p for top in ("models", "tasks", "pipeline") for p in (ROOT / top).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            for name in names:
+                top = name.split(".")[0]
+                if top == "google":
+                    google = {"api_core": "api-core", "auth": "auth", "cloud": "cloud-storage"}
+                    found.add("google-" + google[name.split(".")[1]])
+                elif top not in sys.stdlib_module_names and top not in ("emseg", ""):
+                    found.add(normal(known[top][0]))
+    return found
+
+
+def normal(name: str) -> str:
+    """A distribution's name without its version, as PEP 503 spells it."""
+    return re.sub(r"[-_.]+", "-", re.split(r"[<>=\[]", name)[0]).lower()
+
+
+def test_what_is_imported_is_declared_and_nothing_else():
+    """Dependencies are exactly what the packages import; extras bring what only some commands need."""
+    project = PYPROJECT["project"]
+    declared = {normal(d) for d in project["dependencies"]}
+    assert imported() - EXTRAS.keys() - BROUGHT.keys() == declared
+    for name, extra in EXTRAS.items():
+        assert name in {normal(d) for d in project["optional-dependencies"][extra]}
 
 
 @pytest.mark.parametrize("package", sorted(set(packages().values())))
