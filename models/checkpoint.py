@@ -94,11 +94,6 @@ def _header(path: Path) -> str:
     return str(metadata[SPEC_KEY])
 
 
-def parameters(net: nn.Module) -> int:
-    """Number of trained values."""
-    return sum(p.numel() for p in net.parameters())
-
-
 def deterministic() -> None:
     """Ask torch for kernels that give the same bits every time."""
     torch.backends.cudnn.deterministic = True

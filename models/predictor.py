@@ -20,7 +20,7 @@ def scaled(spec: ModelSpec, values: np.ndarray) -> np.ndarray:
 
 
 class Predictor:
-    """Runs a network on batches of exactly `batch` patches: batch 1 and batch 2 differ in last bits.
+    """Runs a network on batches of `batch` patches, short ones padded: batch 1 and batch 2 differ in last bits.
 
     Args:
         net: the network.
@@ -30,6 +30,8 @@ class Predictor:
     """
 
     def __init__(self, net: nn.Module, device: str = "cpu", precision: str = "fp32", batch: int = 2) -> None:
+        if precision not in ("fp32", "bf16"):
+            raise ValueError(f"precision {precision!r} is unknown: use fp32 or bf16")
         if precision == "bf16" and not device.startswith("cuda"):
             raise ValueError("precision bf16 needs a CUDA device; use fp32")
         deterministic()

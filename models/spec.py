@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
 Vec = tuple[int, int, int]
@@ -88,7 +88,8 @@ class ModelSpec:
         if not isinstance(values, dict):
             raise ValueError("model spec is not a JSON object")
         known = {f.name for f in fields(cls)}
-        if strange := sorted(set(values) ^ known):
+        optional = {f.name for f in fields(cls) if f.default is not MISSING or f.default_factory is not MISSING}
+        if strange := sorted((set(values) - known) | (known - optional - set(values))):
             raise ValueError(f"model spec has unknown or missing keys: {', '.join(strange[:10])}")
         return cls(**values)
 

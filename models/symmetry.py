@@ -129,14 +129,17 @@ def averaged(
         views: symmetries to average over, the identity among them.
 
     Raises:
-        ValueError: the identity is not among the views.
+        ValueError: the identity is not among the views, or the network gives NaN.
     """
     if IDENTITY not in views:
         raise ValueError("test-time augmentation needs the identity among its views")
     total: np.ndarray = np.zeros((), np.float64)
     seen: np.ndarray = np.zeros((), np.int32)
     for view in views:  # always in this order: the sum of a voxel never depends on its company
-        back = affinities_back(view, predict(np.ascontiguousarray(turn(view, patches))), offsets)
+        logits = predict(np.ascontiguousarray(turn(view, patches)))
+        if np.isnan(logits).any():
+            raise ValueError(f"the network's output of the view {view} holds NaN: its weights overflow on this image")
+        back = affinities_back(view, logits, offsets)
         known = ~np.isnan(back)
         total = total + np.where(known, back, 0.0)
         seen = seen + known

@@ -13,14 +13,15 @@ def eroded(labels_ZYX: np.ndarray) -> np.ndarray:
     """Labels with every voxel that touches another label across a face set to 0: borders become 2 voxels wide in 3-D.
 
     Args:
-        labels_ZYX: integer [z, y, x].
+        labels_ZYX: integer [z, y, x]; 0 is unknown, and no other label: nothing is eroded beside it.
     """
     border = np.zeros(labels_ZYX.shape, bool)
     for axis in range(3):
-        differs = np.diff(labels_ZYX, axis=axis) != 0
         low = [slice(None)] * 3
         high = [slice(None)] * 3
         low[axis], high[axis] = slice(None, -1), slice(1, None)
+        a, b = labels_ZYX[tuple(low)], labels_ZYX[tuple(high)]
+        differs = (a != b) & (a != 0) & (b != 0)
         border[tuple(low)] |= differs
         border[tuple(high)] |= differs
     return np.where(border, 0, labels_ZYX)

@@ -26,7 +26,7 @@ from emseg.tasks.volume.layer import create_layer
 from emseg.tasks.volume.objects import Objects
 from emseg.tasks.volume.url import canonical_url, joined_url
 
-PROVISIONAL_CHUNK_VX = 128  # greatest side of a storage chunk of provisional labels
+PROVISIONAL_CHUNK_VX = (32, 128)  # sides of a storage chunk of provisional labels; a leaf that none divides is one
 ONE = (1, 1, 1)
 
 
@@ -134,8 +134,9 @@ def _specs(config: RunConfig, start: Start, bbox: BBox) -> dict[str, LayerSpec]:
 
 
 def _divisor(side: int) -> int:
-    """Greatest divisor of a leaf's side that makes a decent storage chunk."""
-    return next(d for d in range(min(side, PROVISIONAL_CHUNK_VX), 0, -1) if side % d == 0)
+    """Side of a storage chunk that a leaf of this side holds a whole number of."""
+    least, greatest = PROVISIONAL_CHUNK_VX
+    return next((d for d in range(min(side, greatest), least - 1, -1) if side % d == 0), side)
 
 
 def _predict(config: RunConfig, start: Start, bbox: BBox, excluded: Excluded) -> tuple[Tier, ...]:

@@ -19,7 +19,6 @@ U8 = npt.NDArray[np.uint8]
 U16 = npt.NDArray[np.uint16]
 U32 = npt.NDArray[np.uint32]
 U64 = npt.NDArray[np.uint64]
-I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
 Bool = npt.NDArray[np.bool_]
 
@@ -66,21 +65,21 @@ class Columns:
                     f"dimensions, shaped as group {need.group} {shape}; run its task again"
                 )
 
-    def columns(self, prefix: str = "") -> dict[str, np.ndarray]:
-        """Name -> array, each name behind `prefix`."""
-        return {prefix + name: getattr(self, name) for name in columns_of(type(self))}
+    def columns(self) -> dict[str, np.ndarray]:
+        """Name -> array."""
+        return {name: getattr(self, name) for name in columns_of(type(self))}
 
     @classmethod
-    def of(cls, table: Mapping[str, np.ndarray], prefix: str = "") -> Self:
+    def of(cls, table: Mapping[str, np.ndarray]) -> Self:
         """Record from columns as `columns` names them; other columns are left alone.
 
         Raises:
             CorruptChunkError: a column is absent, of another dtype or another shape.
         """
-        absent = [name for name in columns_of(cls) if prefix + name not in table]
+        absent = [name for name in columns_of(cls) if name not in table]
         if absent:
-            raise CorruptChunkError(f"{cls.noun}: column {prefix + absent[0]} is absent; run its task again")
-        return cls(**{name: table[prefix + name] for name in columns_of(cls)})
+            raise CorruptChunkError(f"{cls.noun}: column {absent[0]} is absent; run its task again")
+        return cls(**{name: table[name] for name in columns_of(cls)})
 
     @classmethod
     def empty(cls) -> Self:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,26 @@ def sources() -> list[Path]:
 
 
 def _home() -> Path:
-    """Folder of this version's cache: beside the code if it may be written, else the user's."""
+    """Folder of this version's cache: numba's own setting, beside the code, the user's, or a temporary one."""
     digest = hashlib.sha256()
     for path in sources():
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    base = HERE / "__pycache__" if os.access(HERE, os.W_OK) else Path.home() / ".cache" / "emseg"
-    return Path(config.CACHE_DIR or base) / f"kernels-{digest.hexdigest()[:16]}"
+    user = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    places = [config.CACHE_DIR] if config.CACHE_DIR else [str(HERE / "__pycache__"), os.path.join(user, "emseg")]
+    places.append(os.path.join(tempfile.gettempdir(), f"emseg-{os.getuid()}"))
+    return _first_writable(Path(place) / f"kernels-{digest.hexdigest()[:16]}" for place in places)
+
+
+def _first_writable(places: Iterable[Path]) -> Path:
+    """The first folder that can be made and belongs to this user; numba would fall back to one without a digest."""
+    for place in places:
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            continue
+        if os.access(place, os.W_OK):
+            return place
+    return Path(tempfile.mkdtemp(prefix="emseg-kernels-"))
 
 
 HOME = _home()

@@ -64,7 +64,8 @@ class _Inside:
         order = np.argsort(piece, kind="stable")
         self.piece = piece[order]
         self.fragment = np.sort(np.concatenate([up.fragment for up in self.ups]))
-        self.cluster = np.sort(np.concatenate([np.unique(up.part_cluster) for up in self.ups]))
+        self.clusters = [np.unique(up.part_cluster) for up in self.ups]  # by child
+        self.cluster = np.sort(np.concatenate(self.clusters))
         for ids, what in ((self.piece, "pieces"), (self.fragment, "fragments"), (self.cluster, "clusters")):
             require_ascending(ids, f"{what} of a node's children")
         sides = [up.piece_sides for up in self.ups]
@@ -78,6 +79,7 @@ class _Inside:
         owner = np.concatenate([up.fragment for up in self.ups])
         cluster = np.concatenate([up.fragment_cluster for up in self.ups])
         self.fragment_cluster = self.clusters_of(cluster[np.argsort(owner, kind="stable")])
+        self.plane_cluster: I64 = np.append(self.fragment_cluster, -1)  # its last is background's
         self.parent: I64 = np.arange(len(self.fragment), dtype=np.int64)
 
     def clusters_of(self, handles: U64) -> I64:
@@ -90,7 +92,7 @@ class _Inside:
         lower = self._plane(pair.lower, side_bit(pair.axis, True))
         upper = self._plane(pair.upper, side_bit(pair.axis, False))
         unite_across(lower, upper, pair.upper.on, self.parent)
-        cluster = np.append(self.fragment_cluster, -1)
+        cluster = self.plane_cluster
         return rows_across(cluster[lower], cluster[upper], pair.upper.weights, pair.axis, pair.origin)
 
     def _plane(self, face: Face, bit: int) -> I64:
@@ -188,7 +190,7 @@ def _up(inside: _Inside, fragment_root: I64, number: I64, settled: Settled) -> U
 
 def _forest(inside: _Inside, fragment_root: I64, number: I64, settled: Settled) -> Forest:
     fragments = [up.fragment for up in inside.ups]
-    clusters = [np.unique(up.part_cluster) for up in inside.ups]
+    clusters = inside.clusters
     fragment, cluster = np.concatenate(fragments), np.concatenate(clusters)
     f, c = index_of(inside.fragment, fragment, "fragments of a node's children"), number[inside.clusters_of(cluster)]
     is_open: U8 = _open_fragments(inside, fragment_root)[f].astype(np.uint8)

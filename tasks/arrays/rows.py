@@ -39,10 +39,6 @@ class Rows(Columns):
     def __len__(self) -> int:
         return len(self.u)
 
-    def taken(self, which: np.ndarray) -> Rows:
-        """Rows at an index array or under a mask."""
-        return Rows(**{name: array[which] for name, array in self.columns().items()})
-
 
 class Gathered(NamedTuple):
     """Growing table of rows: int32 `table` over uint64 [rows, 8] (one cache line a row), `used[0]` of them filled."""

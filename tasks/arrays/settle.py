@@ -14,6 +14,9 @@ from emseg.tasks.arrays.columns import U64, Bool
 from emseg.tasks.arrays.parts import FIRST_EDGE, FIRST_MAX
 from emseg.tasks.arrays.rules import Rules
 from emseg.tasks.arrays.size_rule import Joined, MaxRows, PartColumns, size_rule
+from emseg.tasks.volume.errors import LimitError
+
+MOST_ROWS = (1 << 30) - 1  # a row has two half-edges with int32 numbers
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,12 @@ class Settled:
 
 
 def settle(clusters: Clusters, rules: Rules) -> Settled:
-    """Apply S and A; rows of S are taken only where they pass t_low."""
+    """Apply S and A; rows of S are taken only where they pass t_low.
+
+    Raises:
+        LimitError: more clusters or rows than the kernels' int32 numbers tell apart.
+    """
+    _require_numbers(clusters)
     handle, s = clusters.handle, clusters.s_rows
     passing = s.max >= rules.w_low
     joined = size_rule(
@@ -57,6 +65,12 @@ def settle(clusters: Clusters, rules: Rules) -> Settled:
     final = np.flatnonzero(called & ~means.frozen)
     kept = {"settled": handle[final], "settled_voxels": means.voxels[final], **_merge_columns(handle, means)}
     return Settled(handle[joined.root], handle[to], _up_columns(handle, joined, means, undecided), kept)
+
+
+def _require_numbers(clusters: Clusters) -> None:
+    most = max(len(clusters.handle), len(clusters.s_rows.u), len(clusters.a_rows.u))
+    if most > MOST_ROWS:
+        raise LimitError(f"a node holds {most} clusters or rows, more than {MOST_ROWS}; use larger leaves")
 
 
 def _up_columns(handle: U64, joined: Joined, means: Agglomerated, undecided: Bool) -> dict[str, np.ndarray]:

@@ -16,7 +16,6 @@ from emseg.pipeline.config import RunConfig
 from emseg.pipeline.execute import execute
 from emseg.pipeline.planner import plan_run, rules_of
 from emseg.pipeline.receipts import Ledger
-from emseg.tasks.arrays.weights import weights_from_probabilities
 from emseg.tasks.volume.bbox import BBox
 from emseg.tasks.volume.info import LayerSpec
 from emseg.tasks.volume.layer import create_layer, open_layer
@@ -154,7 +153,8 @@ def test_imported_affinities_give_what_the_oracle_says(tmp_path: Path, channels:
     }
     run = finished(tmp_path / "run", **values)
     rules = rules_of(RunConfig.model_validate({"run": "x", **values}))
-    expected = single_pass(weights_from_probabilities(upper), box, rules)
+    weights = np.floor(65535 * upper.astype(np.float64) + 0.5).astype(np.uint16)
+    expected = single_pass(weights, box, rules)
     for name, wanted in zip(("fragments", "segmentation"), expected, strict=True):
         assert np.array_equal(open_layer(f"{run.url}/layers/{name}").read_ZYX(box), wanted)
 

@@ -10,10 +10,15 @@ import numpy as np
 
 from emseg.tasks.arrays.rules import Rules
 from emseg.tasks.volume.bbox import BBox
-from emseg.tasks.volume.codes import voxel_code
 
 Voxel = tuple[int, int, int]
 Row = dict[str, int]
+
+
+def voxel_code(xyz: tuple[int, ...]) -> int:
+    """Code of a voxel, as the design writes it."""
+    x, y, z = xyz
+    return (z + 2**19) * 2**42 + (y + 2**20) * 2**21 + (x + 2**20)
 
 
 class Sets:

@@ -24,6 +24,13 @@ def test_unknown_and_missing_keys_are_refused(spec, change):
         ModelSpec.from_json(json.dumps(values))
 
 
+def test_a_file_from_before_a_key_with_a_default_existed_is_read(spec):
+    """What an older emseg wrote stays readable."""
+    values = json.loads(spec.to_json())
+    del values["recommended"]
+    assert ModelSpec.from_json(json.dumps(values)).recommended == {}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

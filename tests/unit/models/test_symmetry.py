@@ -91,3 +91,17 @@ def test_a_network_that_cannot_be_turned_is_refused():
         require_views(views_of("all"), (8, 8, 6), OFFSETS)
     with pytest.raises(ValueError, match="no channel"):
         require_views(views_of("all"), (8, 8, 8), OFFSETS[:4])
+
+
+def test_a_network_that_gives_nan_in_one_view_is_not_averaged_away():
+    """NaN marks edges that a view does not see; a network's own NaN is an error."""
+    calls = []
+
+    def network(patches):
+        calls.append(1)
+        out = np.repeat(patches, 6, 1)
+        out[0, 0, 0, 0, 0] = np.nan if len(calls) == 2 else 1.0
+        return out
+
+    with pytest.raises(ValueError, match="NaN"):
+        averaged(network, np.ones((2, 1, 4, 4, 4), np.float32), OFFSETS, views_of("flips"))

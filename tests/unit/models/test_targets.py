@@ -32,15 +32,16 @@ def test_affinities_equal_a_plain_loop(shape):
 
 
 def test_erosion_widens_borders_on_all_three_axes():
-    """A voxel loses its label if, and only if, one of its six neighbours has another."""
-    labels = np.random.default_rng(2).integers(1, 3, (6, 7, 8))
+    """A voxel loses its label if, and only if, one of its six neighbours has another; unknown is none."""
+    labels = np.random.default_rng(2).integers(0, 3, (6, 7, 8))
     wanted = labels.copy()
     for place in np.ndindex(labels.shape):
         for axis in range(3):
             for step in (-1, 1):
                 there = list(place)
                 there[axis] += step
-                if 0 <= there[axis] < labels.shape[axis] and labels[tuple(there)] != labels[place]:
+                inside = 0 <= there[axis] < labels.shape[axis]
+                if inside and labels[tuple(there)] not in (0, labels[place]):
                     wanted[place] = 0
     np.testing.assert_array_equal(eroded(labels), wanted)
 
@@ -52,3 +53,11 @@ def test_edges_of_an_eroded_border_are_off_but_trusted():
     target, mask = affinities(eroded(labels), [(-1, 0, 0)], labels > 0)
     np.testing.assert_array_equal(target[0, 0, 0], [0, 1, 0, 0, 0, 1])
     np.testing.assert_array_equal(mask[0, 0, 0], [False, True, True, True, True, True])
+
+
+def test_beside_unknown_voxels_nothing_is_eroded():
+    """No false membrane inside a neuron where the truth ends: trusted edges there are on."""
+    labels = np.array([[[5, 5, 5, 5, 0, 0]]])
+    target, mask = affinities(eroded(labels), [(-1, 0, 0)], labels > 0)
+    np.testing.assert_array_equal(mask[0, 0, 0], [False, True, True, True, False, False])
+    assert target[mask].all()

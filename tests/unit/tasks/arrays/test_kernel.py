@@ -36,3 +36,16 @@ def test_the_stitching_kernels_use_this_cache_and_leave_other_users_of_numba_alo
     """A kernel's cache lies in our folder; numba's own setting is as it was."""
     assert Path(add.stats.cache_path).is_relative_to(kernels.HOME)
     assert config.CACHE_DIR == "" or not re.search("kernels-", str(config.CACHE_DIR))
+
+
+def test_a_cache_that_cannot_be_written_is_never_replaced_by_one_without_a_digest(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Numba would quietly cache beside the code, where old machine code survives an upgrade."""
+    blocked = tmp_path / "file"
+    blocked.touch()
+    monkeypatch.setattr(config, "CACHE_DIR", str(blocked))
+    home = kernels._home()
+    assert home.is_dir()
+    assert home.name.startswith("kernels-")
+    assert not home.is_relative_to(blocked)

@@ -75,8 +75,8 @@ def test_create_writes_only_once(objects):
 
 
 @pytest.mark.parametrize("encoding", ["", "gzip", "zstd"])
-def test_keys_are_listed_in_order(objects, encoding):
-    """list gives all keys below a folder, bare of suffixes and sorted, and no key of a folder that starts alike."""
+def test_all_keys_below_a_folder_are_listed(objects, encoding):
+    """list gives them bare of suffixes, in any order, and no key of a folder that starts alike."""
     for key in ("a/10", "a/2", "a/c/d", "ab/1", "b"):
         objects.put(key, b"content", encoding)
     assert sorted(objects.list("a")) == ["a/10", "a/2", "a/c/d"]
@@ -163,8 +163,8 @@ def test_a_name_that_is_too_long_is_refused_for_good(tmp_path):
         objects.get("a" * 300)
 
 
-@pytest.mark.parametrize(("fails", "left"), [("write", []), ("fsync", []), ("rename", [])])
-def test_a_failed_step_leaves_nothing(tmp_path, monkeypatch, fails, left):
+@pytest.mark.parametrize("fails", ["write", "fsync", "rename"])
+def test_a_failed_step_leaves_nothing(tmp_path, monkeypatch, fails):
     """An error while writing, syncing or renaming is temporary and leaves no file at all."""
 
     def broken(*args, **kwargs):
@@ -176,4 +176,4 @@ def test_a_failed_step_leaves_nothing(tmp_path, monkeypatch, fails, left):
     with pytest.raises(TransientError, match="No space left on device") as caught:
         objects.put("a", b"content")
     assert caught.value.exit_code == 75
-    assert os.listdir(tmp_path) == left
+    assert os.listdir(tmp_path) == []
