@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from emseg.tasks.arrays.kernel import kernel
 from emseg.tasks.arrays.noise import hashed, keyed, normal, stirred, unit
 
 F64 = npt.NDArray[np.float64]
@@ -33,7 +33,7 @@ _NEXT = np.uint64(0x9E3779B97F4A7C15)
 _CELL_BITS, _NUMBER_BITS, _CELL_ZERO = 18, 8, 1 << 17
 
 
-@numba.njit(cache=True)
+@kernel
 def neuron_id(cell_x: int, cell_y: int, cell_z: int, number: int) -> np.uint64:
     """Id of a neuron: its cell (18 bits an axis) and its number there; never below 2^26."""
     x, y, z = np.uint64(cell_x + _CELL_ZERO), np.uint64(cell_y + _CELL_ZERO), np.uint64(cell_z + _CELL_ZERO)
@@ -42,7 +42,7 @@ def neuron_id(cell_x: int, cell_y: int, cell_z: int, number: int) -> np.uint64:
     return np.uint64((code << np.uint64(_NUMBER_BITS)) | np.uint64(number))
 
 
-@numba.njit(cache=True)
+@kernel
 def _turned(direction: F64, bits: np.uint64, amount: float) -> np.uint64:
     """Bend a unit vector at random; returns fresh bits."""
     length = 0.0
@@ -56,7 +56,7 @@ def _turned(direction: F64, bits: np.uint64, amount: float) -> np.uint64:
     return bits
 
 
-@numba.njit(cache=True)
+@kernel
 def _kept_near(place: F64, direction: F64, corner: F64) -> None:
     """Turn a direction back where it would leave the neuron's domain."""
     for axis in range(3):
@@ -66,7 +66,7 @@ def _kept_near(place: F64, direction: F64, corner: F64) -> None:
             direction[axis] = -abs(direction[axis])
 
 
-@numba.njit(cache=True)
+@kernel
 def _put(rows: F64, n: int, start: F64, direction: F64, length: float, calibre_0: float, calibre_1: float) -> None:
     """Write segment n and move `start` to its end."""
     for axis in range(3):
@@ -78,7 +78,7 @@ def _put(rows: F64, n: int, start: F64, direction: F64, length: float, calibre_0
     rows[n, MITO], rows[n, MITO + 1], rows[n, MITO + 2] = 0.3, 0.7, 0.0
 
 
-@numba.njit(cache=True)
+@kernel
 def _spine(rows: F64, n: int, start: F64, direction: F64, bits: np.uint64) -> int:
     """Grow a spine sideways: neck and head; returns the number of segments."""
     place, side = start.copy(), direction.copy()
@@ -88,7 +88,7 @@ def _spine(rows: F64, n: int, start: F64, direction: F64, bits: np.uint64) -> in
     return n + 2
 
 
-@numba.njit(cache=True)
+@kernel
 def _mitochondrion(rows: F64, n: int, parent: int, bits: np.uint64) -> None:
     """Start a mitochondrion in segment n, or carry on the parent's."""
     if parent >= 0 and rows[parent, MITO + 2] > 0:
@@ -99,7 +99,7 @@ def _mitochondrion(rows: F64, n: int, parent: int, bits: np.uint64) -> None:
         rows[n, MITO + 2] = rows[n, CALIBRE] * (9.0 + 9.0 * unit(stirred(bits)))
 
 
-@numba.njit(cache=True)
+@kernel
 def rooted(place: F64, key: np.uint64, cell: tuple[int, int, int], number: int) -> np.uint64:
     """Write the root of a neuron to `place`; returns the neuron's bits."""
     bits = hashed(stirred(key + np.uint64(number)), cell[0], cell[1], cell[2])
@@ -109,7 +109,7 @@ def rooted(place: F64, key: np.uint64, cell: tuple[int, int, int], number: int) 
     return np.uint64(bits)
 
 
-@numba.njit(cache=True)
+@kernel
 def grown(rows: F64, key: np.uint64, cell: tuple[int, int, int], number: int) -> int:
     """Grow one neuron into `rows` (float64 [≥ SEGMENTS, COLUMNS]); returns how many segments it has."""
     place, direction = np.empty((TIPS, 3)), np.zeros((TIPS, 3))
@@ -145,7 +145,7 @@ def grown(rows: F64, key: np.uint64, cell: tuple[int, int, int], number: int) ->
     return n
 
 
-@numba.njit(cache=True)
+@kernel
 def neurites_near(seed: int, low: F64, high: F64) -> tuple[F64, U64]:
     """Segments (float64 [n, COLUMNS]) and their ids (uint64 [n]) of all neurons that can come near a box (10 nm)."""
     key = keyed(seed, _STREAM_NEURON)

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from emseg.tasks.arrays.kernel import kernel
 from emseg.tasks.volume.bbox import BBox
 from emseg.tasks.volume.errors import ConfigError
 
@@ -30,7 +30,7 @@ _TO_UNIT = 1.0 / (1 << 24)
 _TO_NORMAL = math.sqrt(3.0) / (1 << 16)  # four uniform 16-bit parts: variance 4 · 2^32 / 12
 
 
-@numba.njit(cache=True)
+@kernel
 def stirred(value: np.uint64) -> np.uint64:
     """64 bits stirred so that every input bit moves every output bit."""
     value = np.uint64(value)  # from Python a key comes as a plain integer, which would shift with its sign
@@ -39,26 +39,26 @@ def stirred(value: np.uint64) -> np.uint64:
     return np.uint64(value ^ (value >> _S31))
 
 
-@numba.njit(cache=True)
+@kernel
 def keyed(seed: int, stream: int) -> np.uint64:
     """Key of one stream of one seed."""
     return np.uint64(stirred(np.uint64(seed) * _GOLDEN + stirred(np.uint64(stream) + _GOLDEN)))
 
 
-@numba.njit(cache=True)
+@kernel
 def hashed(key: np.uint64, x: int, y: int, z: int) -> np.uint64:
     """64 random bits of a place (any integers, negative ones too)."""
     place = np.uint64(x) * _SPREAD_X + np.uint64(y) * _SPREAD_Y + np.uint64(z) * _SPREAD_Z
     return np.uint64(stirred(np.uint64(key) ^ place))
 
 
-@numba.njit(cache=True)
+@kernel
 def unit(bits: np.uint64) -> float:
     """Number in [0, 1), a multiple of 2^-24: exact in float32."""
     return float(np.uint64(bits) >> _S40) * _TO_UNIT
 
 
-@numba.njit(cache=True)
+@kernel
 def normal(bits: np.uint64) -> float:
     """Number of mean 0 and variance 1, nearly Gaussian (sum of four uniform parts), within ±3.47."""
     bits = np.uint64(bits)
@@ -66,19 +66,19 @@ def normal(bits: np.uint64) -> float:
     return (float(parts) - 131070.0) * _TO_NORMAL
 
 
-@numba.njit(cache=True)
+@kernel
 def eased(t: float) -> float:
     """Weight 0..1 with no slope at both ends (Perlin's cubic)."""
     return t * t * (3.0 - 2.0 * t)
 
 
-@numba.njit(cache=True)
+@kernel
 def _edge(key: np.uint64, x: int, y: int, z: int, weight: float) -> float:
     low = unit(hashed(key, x, y, z))
     return float(low + (unit(hashed(key, x + 1, y, z)) - low) * weight)
 
 
-@numba.njit(cache=True)
+@kernel
 def smooth(key: np.uint64, x: float, y: float, z: float) -> float:
     """Smooth noise in [-1, 1] at a place given in lattice cells."""
     i, j, k = math.floor(x), math.floor(y), math.floor(z)
@@ -90,7 +90,7 @@ def smooth(key: np.uint64, x: float, y: float, z: float) -> float:
     return float(2.0 * (low + (high - low) * wz) - 1.0)
 
 
-@numba.njit(cache=True)
+@kernel
 def _fill_smooth(out_ZYX: npt.NDArray[np.float32], key: np.uint64, low: tuple[int, int, int], pitch: float) -> None:
     for z in range(out_ZYX.shape[0]):
         for y in range(out_ZYX.shape[1]):
@@ -98,7 +98,7 @@ def _fill_smooth(out_ZYX: npt.NDArray[np.float32], key: np.uint64, low: tuple[in
                 out_ZYX[z, y, x] = smooth(key, (x + low[0]) / pitch, (y + low[1]) / pitch, (z + low[2]) / pitch)
 
 
-@numba.njit(cache=True)
+@kernel
 def _fill_white(out_ZYX: npt.NDArray[np.uint32], key: np.uint64, low: tuple[int, int, int]) -> None:
     for z in range(out_ZYX.shape[0]):
         for y in range(out_ZYX.shape[1]):

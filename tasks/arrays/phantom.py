@@ -13,10 +13,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
 from emseg.tasks.arrays import phantom_objects as objects
+from emseg.tasks.arrays.kernel import kernel
 from emseg.tasks.arrays.neurites import neurites_near
 from emseg.tasks.arrays.phantom_objects import EMPTY, FAR, NOTHING, TISSUE
 from emseg.tasks.arrays.phantom_render import edges, grey
@@ -135,7 +135,7 @@ def _bricks(box: BBox, cell_vx: Vec) -> Iterator[tuple[Vec, BBox]]:
                 yield brick, BBox.sized(low, side).clipped(box)
 
 
-@numba.njit(cache=True)
+@kernel
 def _overlay(
     labels_ZYX: np.ndarray,
     planes_CZYX: np.ndarray,

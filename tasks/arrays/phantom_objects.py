@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 
+from emseg.tasks.arrays.kernel import kernel
 from emseg.tasks.arrays.noise import hashed, keyed, smooth, unit
 
 SOMA_CELL, SOMA_SHARE, SOMA_RADIUS = 1200.0, 0.7, (150.0, 260.0)
@@ -23,7 +23,7 @@ NOTHING, TISSUE, EMPTY = 0, 1, 2
 FAR = 7.0
 
 
-@numba.njit(cache=True)
+@kernel
 def soma_at(seed: int, x: float, y: float, z: float) -> tuple[np.uint64, float, float]:
     """Id of the soma at a place (0: none), distance to its border, and distance to its centre over its radius."""
     key = keyed(seed, _STREAM_SOMA)
@@ -42,14 +42,14 @@ def soma_at(seed: int, x: float, y: float, z: float) -> tuple[np.uint64, float, 
     return np.uint64(SOMA_ID) + number if d < radius else np.uint64(0), abs(radius - d), d / radius
 
 
-@numba.njit(cache=True)
+@kernel
 def glia_at(seed: int, x: float, y: float, z: float) -> float:
     """Distance to the border of the glial sheet: above 0 inside, below outside."""
     value = smooth(keyed(seed, _STREAM_GLIA), x / GLIA_PITCH, y / GLIA_PITCH, z / GLIA_PITCH)
     return float((GLIA_HALF - abs(value)) * 0.5 * GLIA_PITCH)
 
 
-@numba.njit(cache=True)
+@kernel
 def vessel_at(seed: int, x: float, y: float, z: float) -> float:
     """Distance to the axis of the nearest vessel, which runs along z and wanders."""
     key = keyed(seed, _STREAM_VESSEL)
@@ -60,7 +60,7 @@ def vessel_at(seed: int, x: float, y: float, z: float) -> float:
     return math.sqrt((x - cx) ** 2 + (y - cy) ** 2)
 
 
-@numba.njit(cache=True)
+@kernel
 def is_resin(seed: int, x: float, y: float, z: float) -> bool:
     """Whether a place is bare resin."""
     return bool(smooth(keyed(seed, _STREAM_RESIN), x / RESIN_PITCH, y / RESIN_PITCH, z / RESIN_PITCH) > RESIN_LEVEL)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 
+from emseg.tasks.arrays.kernel import kernel
 from emseg.tasks.arrays.noise import hashed, keyed, normal, smooth, stirred, unit
 from emseg.tasks.arrays.phantom_objects import EMPTY
 from emseg.tasks.arrays.phantom_tissue import CORE, MARGIN, MITO_DEPTH
@@ -21,7 +21,7 @@ GRAIN, FINE, SENSOR, WIDTH = 10.0, 9.0, 6.5, 2.3
 VESICLE_PITCH, VESICLE_LEVEL, VESICLE_DARK = 3.6, 0.62, 28.0
 
 
-@numba.njit(cache=True)
+@kernel
 def grey(
     image_ZYX: np.ndarray,
     labels_ZYX: np.ndarray,
@@ -61,7 +61,7 @@ def grey(
                 image_ZYX[k, j, i] = np.uint8(min(255.0, max(1.0, value + noise)))
 
 
-@numba.njit(cache=True)
+@kernel
 def edges(
     codes_CZYX: np.ndarray,
     labels_ZYX: np.ndarray,

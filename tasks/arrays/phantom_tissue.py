@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from emseg.tasks.arrays.kernel import kernel
 from emseg.tasks.arrays.neurites import ALONG, CALIBRE, F64, INVERSE, MITO, START, U64
 from emseg.tasks.arrays.noise import keyed, smooth
 
@@ -32,7 +32,7 @@ I64 = npt.NDArray[np.int64]
 F32 = npt.NDArray[np.float32]
 
 
-@numba.njit(cache=True)
+@kernel
 def warped(seed: int, x: float, y: float, z: float, out: F64) -> None:
     """Write the warped place of a place (10 nm) to `out`."""
     out[0], out[1], out[2] = x, y, z
@@ -42,7 +42,7 @@ def warped(seed: int, x: float, y: float, z: float, out: F64) -> None:
         out[axis] += _FINE_BY * smooth(fine, x / _FINE_NM10, y / _FINE_NM10, z / _FINE_NM10)
 
 
-@numba.njit(cache=True)
+@kernel
 def warp_corners(seed: int, brick: tuple[int, int, int], cell_vx: tuple[int, int, int], voxel: F64) -> F64:
     """Warped corners of a brick's cells, float64 [z, y, x, 3]; `voxel` is the voxel's size in 10 nm."""
     out = np.empty((CELLS + 1, CELLS + 1, CELLS + 1, 3))
@@ -56,7 +56,7 @@ def warp_corners(seed: int, brick: tuple[int, int, int], cell_vx: tuple[int, int
     return out
 
 
-@numba.njit(cache=True)
+@kernel
 def _hull(corners: F64, i: int, j: int, k: int, cells: int, centre: F64) -> float:
     """Centre (written) and radius of a ball round the warped corners of `cells`³ cells from i, j, k."""
     for axis in range(3):
@@ -75,7 +75,7 @@ def _hull(corners: F64, i: int, j: int, k: int, cells: int, centre: F64) -> floa
     return math.sqrt(radius)
 
 
-@numba.njit(cache=True)
+@kernel
 def _bound(rows: F64, n: int, centre: F64, radius: float, out: F64) -> None:
     """Write distance from the centre, and least and greatest calibre that the segment can show within the ball."""
     dx, dy, dz = centre[0] - rows[n, START], centre[1] - rows[n, START + 1], centre[2] - rows[n, START + 2]
@@ -89,7 +89,7 @@ def _bound(rows: F64, n: int, centre: F64, radius: float, out: F64) -> None:
     out[2] = min(max(a, b), middle + slack)
 
 
-@numba.njit(cache=True)
+@kernel
 def _pruned(rows: F64, among: I64, count: int, centre: F64, radius: float, rim: float, kept: I64, bounds: F64) -> int:
     """Write to `kept` the segments that matter within a ball, to `bounds` their `_bound`; returns how many."""
     nearest, thinnest, more = _FAR, _FAR, 0
@@ -108,7 +108,7 @@ def _pruned(rows: F64, among: I64, count: int, centre: F64, radius: float, rim: 
     return more
 
 
-@numba.njit(cache=True)
+@kernel
 def _mito_depth(near: F64, owners: U64, count: int, owner: np.uint64, at: F64) -> float:
     """How deep inside a mitochondrion of its neuron a place lies (negative: outside)."""
     deepest = -RIM
@@ -123,7 +123,7 @@ def _mito_depth(near: F64, owners: U64, count: int, owner: np.uint64, at: F64) -
     return deepest
 
 
-@numba.njit(cache=True)
+@kernel
 def _voxel(near: F64, owners: U64, bounds: F64, count: int, at: F64, centre: F64, found: F64) -> np.uint64:
     """Owner of a place; writes margin and distance to its centre line to `found`.
 
@@ -161,7 +161,7 @@ def _voxel(near: F64, owners: U64, bounds: F64, count: int, at: F64, centre: F64
     return np.uint64(first)
 
 
-@numba.njit(cache=True)
+@kernel
 def _place(corners: F64, i: int, j: int, k: int, fx: float, fy: float, fz: float, out: F64) -> None:
     """Warped place at fractions fx, fy, fz of cell i, j, k."""
     for axis in range(3):
@@ -172,7 +172,7 @@ def _place(corners: F64, i: int, j: int, k: int, fx: float, fy: float, fz: float
         out[axis] = (a * (1.0 - fy) + b * fy) * (1.0 - fz) + (c * (1.0 - fy) + d * fy) * fz
 
 
-@numba.njit(cache=True)
+@kernel
 def _cell(
     near: F64,
     owners: U64,
@@ -202,7 +202,7 @@ def _cell(
                     planes_CZYX[CORE, a, b, c] = found[CORE]
 
 
-@numba.njit(cache=True)
+@kernel
 def _unfolded(index: int) -> int:
     """Every third bit of a Morton index, put together."""
     out = 0
@@ -211,7 +211,7 @@ def _unfolded(index: int) -> int:
     return out
 
 
-@numba.njit(cache=True)
+@kernel
 def _meets(cell: tuple[int, int, int], cells: int, cell_vx: tuple[int, int, int], window: I64) -> bool:
     for axis in range(3):
         low, high = cell[axis] * cell_vx[axis], (cell[axis] + cells) * cell_vx[axis]
@@ -220,7 +220,7 @@ def _meets(cell: tuple[int, int, int], cells: int, cell_vx: tuple[int, int, int]
     return True
 
 
-@numba.njit(cache=True)
+@kernel
 def classify(
     rows: F64,
     ids: U64,
