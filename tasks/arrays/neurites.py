@@ -20,8 +20,9 @@ from emseg.tasks.arrays.noise import hashed, keyed, normal, stirred, unit
 
 F64 = npt.NDArray[np.float64]
 U64 = npt.NDArray[np.uint64]
+I64 = npt.NDArray[np.int64]
 
-CELL, REACH = 256.0, 192.0
+CELL, REACH, NEARBY = 256.0, 192.0, 64.0  # no place is further than NEARBY from its own neuron
 NEURONS, SEGMENTS, TIPS = 14, 96, 24
 STEP, WANDER = 16.0, 0.42
 SHARE_THICK, BRANCH_THICK, BRANCH_THIN, SPINE = 0.3, 0.06, 0.03, 0.3
@@ -146,20 +147,48 @@ def grown(rows: F64, key: np.uint64, cell: tuple[int, int, int], number: int) ->
 
 
 @kernel
-def neurites_near(seed: int, low: F64, high: F64) -> tuple[F64, U64]:
-    """Segments (float64 [n, COLUMNS]) and their ids (uint64 [n]) of all neurons that can come near a box (10 nm)."""
-    key = keyed(seed, _STREAM_NEURON)
-    first, last = np.empty(3, np.int64), np.empty(3, np.int64)
+def cells_near(low: F64, high: F64) -> I64:
+    """First and one past the last cell (int64 [2, 3]) whose neurons can come within NEARBY of a box (10 nm)."""
+    cells = np.empty((2, 3), np.int64)
     for axis in range(3):
-        first[axis] = math.floor((low[axis] - REACH) / CELL)
-        last[axis] = math.floor((high[axis] + REACH) / CELL) + 1
-    cells = (last[0] - first[0]) * (last[1] - first[1]) * (last[2] - first[2])
-    rows, ids, n = np.empty((cells * NEURONS * SEGMENTS, COLUMNS)), np.empty(cells * NEURONS * SEGMENTS, np.uint64), 0
-    for z in range(first[2], last[2]):
-        for y in range(first[1], last[1]):
-            for x in range(first[0], last[0]):
+        cells[0, axis] = math.floor((low[axis] - REACH - NEARBY) / CELL)
+        cells[1, axis] = math.floor((high[axis] + REACH + NEARBY) / CELL) + 1
+    return cells
+
+
+@kernel
+def neurites_of(seed: int, cells: I64) -> tuple[F64, U64, I64]:
+    """Grow the neurons of a box of cells, in the order of z, y, x, number.
+
+    Returns:
+        Segments (float64 [n, COLUMNS]), their ids (uint64 [n]), and where each cell starts (int64 [cells + 1]).
+    """
+    key = keyed(seed, _STREAM_NEURON)
+    count = (cells[1, 0] - cells[0, 0]) * (cells[1, 1] - cells[0, 1]) * (cells[1, 2] - cells[0, 2])
+    rows, ids = np.empty((count * NEURONS * SEGMENTS, COLUMNS)), np.empty(count * NEURONS * SEGMENTS, np.uint64)
+    starts, cell, n = np.zeros(count + 1, np.int64), 0, 0
+    for z in range(cells[0, 2], cells[1, 2]):
+        for y in range(cells[0, 1], cells[1, 1]):
+            for x in range(cells[0, 0], cells[1, 0]):
                 for number in range(NEURONS):
                     more = grown(rows[n:], key, (x, y, z), number)
                     ids[n : n + more] = neuron_id(x, y, z, number)
                     n += more
-    return rows[:n], ids[:n]
+                cell += 1
+                starts[cell] = n
+    return rows[:n], ids[:n], starts
+
+
+@kernel
+def chosen(starts: I64, cells: I64, part: I64) -> I64:
+    """Numbers of the segments of a part of the cells, in their order."""
+    out, n = np.empty(starts[-1], np.int64), 0
+    wide, deep = cells[1, 0] - cells[0, 0], cells[1, 1] - cells[0, 1]
+    for z in range(part[0, 2], part[1, 2]):
+        for y in range(part[0, 1], part[1, 1]):
+            for x in range(part[0, 0], part[1, 0]):
+                cell = ((z - cells[0, 2]) * deep + y - cells[0, 1]) * wide + x - cells[0, 0]
+                for segment in range(starts[cell], starts[cell + 1]):
+                    out[n] = segment
+                    n += 1
+    return out[:n]

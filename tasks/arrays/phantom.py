@@ -15,12 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from emseg.tasks.arrays import phantom_objects as objects
-from emseg.tasks.arrays.kernel import kernel
-from emseg.tasks.arrays.neurites import neurites_near
-from emseg.tasks.arrays.phantom_objects import EMPTY, FAR, NOTHING, TISSUE
+from emseg.tasks.arrays.neurites import cells_near, chosen, neurites_of
+from emseg.tasks.arrays.phantom_objects import EMPTY, TISSUE, overlay
 from emseg.tasks.arrays.phantom_render import edges, grey
-from emseg.tasks.arrays.phantom_tissue import CELLS, MARGIN, RIM, classify, warp_corners
+from emseg.tasks.arrays.phantom_tissue import CELLS, MARGIN, RIM, WARP_AT_MOST, classify, warp_corners
 from emseg.tasks.volume.bbox import BBox, Vec, vec
 
 CELL_NM = 40.0  # side of a warp cell, as near as whole voxels allow
@@ -105,22 +103,26 @@ def _voxel(params: PhantomParams) -> np.ndarray:
 def _tissue(box: BBox, params: PhantomParams, planes: int) -> Tissue:
     labels_ZYX = np.empty(box.shape_ZYX, np.uint64)
     planes_CZYX = np.empty((planes, *box.shape_ZYX), np.float32)
-    cell_vx = vec([max(1, round(CELL_NM / n)) for n in params.voxel_nm])
+    cell_vx, voxel = vec([max(1, round(CELL_NM / n)) for n in params.voxel_nm]), _voxel(params)
+    side = np.array(cell_vx) * CELLS  # of a brick
+    first, last = np.array(box.min) // side, -(-np.array(box.max) // side)
+    cells = cells_near(first * side * voxel - WARP_AT_MOST, last * side * voxel + WARP_AT_MOST)
+    rows, ids, starts = neurites_of(params.seed, cells)
     for brick, part in _bricks(box, cell_vx):
         low = [b * CELLS * c for b, c in zip(brick, cell_vx, strict=True)]
         window = np.array([*(part.shifted([-v for v in low]).min), *(part.shifted([-v for v in low]).max)], np.int64)
-        corners = warp_corners(params.seed, brick, cell_vx, _voxel(params))
+        corners = warp_corners(params.seed, brick, cell_vx, voxel)
         places = corners.reshape(-1, 3)
-        rows, ids = neurites_near(params.seed, places.min(0), places.max(0))
+        among = chosen(starts, cells, cells_near(places.min(0), places.max(0)))
         at = part.slices_ZYX(box.min)
         labels, found = np.empty(part.shape_ZYX, np.uint64), np.empty((planes, *part.shape_ZYX), np.float32)
         rim = RIM if planes > 1 else AFFINITY_RIM
-        classify(rows, ids, corners, cell_vx, window, rim, labels, found)
+        classify(rows, ids, among, corners, cell_vx, window, rim, labels, found)
         labels_ZYX[at], planes_CZYX[(slice(None), *at)] = labels, found
     state_ZYX = np.full(box.shape_ZYX, TISSUE, np.uint8)
     if params.soma or params.glia or params.vessel or params.resin:
         flags = np.array([params.soma, params.glia, params.vessel, params.resin])
-        _overlay(labels_ZYX, planes_CZYX, state_ZYX, params.seed, box.min, _voxel(params), flags)
+        overlay(labels_ZYX, planes_CZYX, state_ZYX, params.seed, box.min, voxel, flags)
     return Tissue(labels_ZYX, planes_CZYX, state_ZYX)
 
 
@@ -133,50 +135,3 @@ def _bricks(box: BBox, cell_vx: Vec) -> Iterator[tuple[Vec, BBox]]:
                 brick = (i, j, k)
                 low = [n * s for n, s in zip(brick, side, strict=True)]
                 yield brick, BBox.sized(low, side).clipped(box)
-
-
-@kernel
-def _overlay(
-    labels_ZYX: np.ndarray,
-    planes_CZYX: np.ndarray,
-    state_ZYX: np.ndarray,
-    seed: int,
-    low: tuple[int, int, int],
-    voxel: np.ndarray,
-    flags: np.ndarray,
-) -> None:
-    """Lay somata, glia, vessels and resin over the neurites, in this order of growing right."""
-    for k in range(labels_ZYX.shape[0]):
-        for j in range(labels_ZYX.shape[1]):
-            for i in range(labels_ZYX.shape[2]):
-                x, y, z = (i + low[0]) * voxel[0], (j + low[1]) * voxel[1], (k + low[2]) * voxel[2]
-                owner, margin, state = np.uint64(0), FAR, NOTHING
-                if flags[1]:
-                    depth = objects.glia_at(seed, x, y, z)
-                    margin = min(margin, abs(depth))
-                    if depth > 0.0:
-                        owner, state = np.uint64(objects.GLIA_ID), TISSUE
-                if flags[0]:
-                    soma, border, _ = objects.soma_at(seed, x, y, z)
-                    if soma > 0:
-                        owner, margin, state = soma, border, TISSUE
-                    else:
-                        margin = min(margin, border)
-                if flags[2]:
-                    d = objects.vessel_at(seed, x, y, z)
-                    outer, inner = objects.VESSEL_RADIUS, objects.VESSEL_RADIUS - objects.VESSEL_WALL
-                    if d < inner:
-                        owner, margin, state = np.uint64(0), inner - d, EMPTY
-                    elif d < outer:
-                        owner, margin, state = np.uint64(objects.VESSEL_ID), min(outer - d, d - inner), TISSUE
-                    else:
-                        margin = min(margin, d - outer)
-                if flags[3] and objects.is_resin(seed, x, y, z):
-                    owner, margin, state = np.uint64(0), FAR, EMPTY
-                if state != NOTHING:
-                    labels_ZYX[k, j, i], state_ZYX[k, j, i] = owner, state
-                    planes_CZYX[0, k, j, i] = margin
-                    if len(planes_CZYX) > 1:
-                        planes_CZYX[1, k, j, i], planes_CZYX[2, k, j, i] = -FAR, 4 * FAR
-                else:
-                    planes_CZYX[0, k, j, i] = min(planes_CZYX[0, k, j, i], margin)

@@ -18,17 +18,17 @@ import numpy as np
 import numpy.typing as npt
 
 from emseg.tasks.arrays.kernel import kernel
-from emseg.tasks.arrays.neurites import ALONG, CALIBRE, F64, INVERSE, MITO, START, U64
+from emseg.tasks.arrays.neurites import ALONG, CALIBRE, COLUMNS, F64, I64, INVERSE, MITO, START, U64
 from emseg.tasks.arrays.noise import keyed, smooth
 
 CELLS, LEVELS = 16, 5
 RIM = 7.0
 _STREAM_WARP = 21
 _WIDE_NM10, _WIDE_BY, _FINE_NM10, _FINE_BY = 80.0, 16.0, 24.0, 4.0
+WARP_AT_MOST = _WIDE_BY + _FINE_BY
 _FAR = 1e18
 MARGIN, MITO_DEPTH, CORE = 0, 1, 2
 
-I64 = npt.NDArray[np.int64]
 F32 = npt.NDArray[np.float32]
 
 
@@ -224,6 +224,7 @@ def _meets(cell: tuple[int, int, int], cells: int, cell_vx: tuple[int, int, int]
 def classify(
     rows: F64,
     ids: U64,
+    among: I64,
     corners: F64,
     cell_vx: tuple[int, int, int],
     window: I64,
@@ -233,13 +234,14 @@ def classify(
 ) -> None:
     """Fill labels (uint64) and planes (float32 [3]: margin, mitochondrion depth, distance to the centre line).
 
+    Of the segments `rows` only those numbered in `among` (increasing) take part.
     Walks the brick's cells in Morton order and keeps one pruned list for each of the sizes 16, 8, 4, 2 and 1 cells.
     With one plane only the margin is found, and up to `rim` only, which is faster.
     """
-    lists, counts = np.empty((LEVELS + 1, len(rows)), np.int64), np.zeros(LEVELS + 1, np.int64)
-    near, owners = np.empty_like(rows), np.empty_like(ids)
-    bounds, centre = np.empty((len(rows), 3)), np.empty(3)
-    lists[0], counts[0] = np.arange(len(rows)), len(rows)
+    lists, counts = np.empty((LEVELS + 1, len(among)), np.int64), np.zeros(LEVELS + 1, np.int64)
+    near, owners = np.empty((len(among), COLUMNS)), np.empty(len(among), np.uint64)
+    bounds, centre = np.empty((len(among), 3)), np.empty(3)
+    lists[0], counts[0] = among, len(among)
     index = 0
     while index < CELLS**3:
         cell = (_unfolded(index), _unfolded(index >> 1), _unfolded(index >> 2))
@@ -251,8 +253,8 @@ def classify(
                 if not inside:
                     break
                 radius = _hull(corners, cell[0], cell[1], cell[2], cells, centre)
-                among, count = lists[level - 1], counts[level - 1]
-                counts[level] = _pruned(rows, among, count, centre, radius, rim, lists[level], bounds)
+                above, count = lists[level - 1], counts[level - 1]
+                counts[level] = _pruned(rows, above, count, centre, radius, rim, lists[level], bounds)
         index += cells**3 if not inside else 1
         if inside:
             few = counts[LEVELS]
