@@ -113,52 +113,62 @@ def _mito_depth(near: F64, owners: U64, count: int, owner: np.uint64, at: F64) -
     """How deep inside a mitochondrion of its neuron a place lies (negative: outside)."""
     deepest = -RIM
     for n in range(count):
-        radius = near[n, MITO + 2]
+        radius = near[MITO + 2, n]
         if radius > 0.0 and owners[n] == owner:
-            dx, dy, dz = at[0] - near[n, 0], at[1] - near[n, 1], at[2] - near[n, 2]
-            t = (dx * near[n, 3] + dy * near[n, 4] + dz * near[n, 5]) * near[n, INVERSE]
-            t = min(near[n, MITO + 1], max(near[n, MITO], t))
-            dx, dy, dz = dx - t * near[n, 3], dy - t * near[n, 4], dz - t * near[n, 5]
+            dx, dy, dz = at[0] - near[0, n], at[1] - near[1, n], at[2] - near[2, n]
+            t = (dx * near[3, n] + dy * near[4, n] + dz * near[5, n]) * near[INVERSE, n]
+            t = min(near[MITO + 1, n], max(near[MITO, n], t))
+            dx, dy, dz = dx - t * near[3, n], dy - t * near[4, n], dz - t * near[5, n]
             deepest = max(deepest, radius - math.sqrt(dx * dx + dy * dy + dz * dz))
     return deepest
 
 
 @kernel
-def _voxel(near: F64, owners: U64, bounds: F64, count: int, at: F64, centre: F64, found: F64) -> np.uint64:
-    """Owner of a place; writes margin and distance to its centre line to `found`.
-
-    A segment that is too far from the cell's centre to beat the second one is passed over (triangle inequality).
-    """
-    x, y, z = at[0], at[1], at[2]
-    off = math.sqrt((x - centre[0]) ** 2 + (y - centre[1]) ** 2 + (z - centre[2]) ** 2)
-    first, second = owners[0], owners[0]
-    best, other, bound = _FAR, _FAR, _FAR
-    x1 = y1 = z1 = x2 = y2 = z2 = 0.0
-    q1 = q2 = 1.0
+def _score(near: F64, count: int, x: float, y: float, z: float, scores: F64) -> None:
+    """Squares of distance over calibre of a place to each segment; no branches, so that it compiles to vectors."""
     for n in range(count):
-        if bounds[n, 0] - off > bound * bounds[n, 2]:
-            continue
-        dx, dy, dz = x - near[n, 0], y - near[n, 1], z - near[n, 2]
-        t = min(1.0, max(0.0, (dx * near[n, 3] + dy * near[n, 4] + dz * near[n, 5]) * near[n, INVERSE]))
-        dx, dy, dz = dx - t * near[n, 3], dy - t * near[n, 4], dz - t * near[n, 5]
-        r = near[n, CALIBRE] + t * (near[n, CALIBRE + 1] - near[n, CALIBRE])
-        d, q = dx * dx + dy * dy + dz * dz, r * r
-        if d < best * q:
-            if first != owners[n]:
-                second, other, x2, y2, z2, q2 = first, best, x1, y1, z1, q1
-                bound = math.sqrt(other)
-            first, best, x1, y1, z1, q1 = owners[n], d / q, dx, dy, dz, q
-        elif owners[n] != first and d < other * q:
-            second, other, x2, y2, z2, q2 = owners[n], d / q, dx, dy, dz, q
-            bound = math.sqrt(other)
-    found[CORE] = math.sqrt(best * q1)
+        dx, dy, dz = x - near[0, n], y - near[1, n], z - near[2, n]
+        t = (dx * near[3, n] + dy * near[4, n] + dz * near[5, n]) * near[INVERSE, n]
+        t = min(1.0, max(0.0, t))
+        dx, dy, dz = dx - t * near[3, n], dy - t * near[4, n], dz - t * near[5, n]
+        r = near[CALIBRE, n] + t * (near[CALIBRE + 1, n] - near[CALIBRE, n])
+        scores[n] = (dx * dx + dy * dy + dz * dz) / (r * r)
+
+
+@kernel
+def _from_line(near: F64, n: int, at: F64, out: F64) -> None:
+    """Write the way from a segment's nearest point to a place (3), and the square of the calibre there."""
+    dx, dy, dz = at[0] - near[0, n], at[1] - near[1, n], at[2] - near[2, n]
+    t = (dx * near[3, n] + dy * near[4, n] + dz * near[5, n]) * near[INVERSE, n]
+    t = min(1.0, max(0.0, t))
+    out[0], out[1], out[2] = dx - t * near[3, n], dy - t * near[4, n], dz - t * near[5, n]
+    r = near[CALIBRE, n] + t * (near[CALIBRE + 1, n] - near[CALIBRE, n])
+    out[3] = r * r
+
+
+@kernel
+def _voxel(near: F64, owners: U64, count: int, at: F64, scratch: tuple[F64, F64, F64], found: F64) -> np.uint64:
+    """Owner of a place; writes margin and distance to its centre line to `found`."""
+    scores, one, two = scratch
+    _score(near, count, at[0], at[1], at[2], scores)
+    first, best, second, other = 0, _FAR, -1, _FAR
+    for n in range(count):
+        if scores[n] < best:
+            first, best = n, scores[n]
+    for n in range(count):
+        if scores[n] < other and owners[n] != owners[first]:
+            second, other = n, scores[n]
+    _from_line(near, first, at, one)
+    found[CORE] = math.sqrt(best * one[3])
     found[MARGIN] = RIM
-    if second != first and other < _FAR:
+    if second >= 0:
+        _from_line(near, second, at, two)
         s1, s2 = math.sqrt(best), math.sqrt(other)
-        along = (x1 * x2 + y1 * y2 + z1 * z2) / (max(s1 * s2, 1e-9) * q1 * q2)
-        slope = math.sqrt(max(1.0 / q1 + 1.0 / q2 - 2.0 * along, 1e-6))
+        along = one[0] * two[0] + one[1] * two[1] + one[2] * two[2]
+        along /= max(s1 * s2, 1e-9) * one[3] * two[3]
+        slope = math.sqrt(max(1.0 / one[3] + 1.0 / two[3] - 2.0 * along, 1e-6))
         found[MARGIN] = min(RIM, (s2 - s1) / slope)
-    return np.uint64(first)
+    return owners[first]
 
 
 @kernel
@@ -173,12 +183,37 @@ def _place(corners: F64, i: int, j: int, k: int, fx: float, fy: float, fz: float
 
 
 @kernel
+def _is_one(owners: U64, count: int) -> bool:
+    """Whether all the segments of a cell are of one neuron, so that no border is near."""
+    for n in range(1, count):
+        if owners[n] != owners[0]:
+            return False
+    return True
+
+
+@kernel
+def _fill_cell(
+    owner: np.uint64,
+    place: tuple[tuple[int, int, int], tuple[int, int, int]],
+    window: I64,
+    labels_ZYX: U64,
+    planes_CZYX: F32,
+) -> None:
+    """Give a cell to one neuron, far from any border."""
+    (i, j, k), cell_vx = place
+    for z in range(max(k * cell_vx[2], window[2]), min((k + 1) * cell_vx[2], window[5])):
+        for y in range(max(j * cell_vx[1], window[1]), min((j + 1) * cell_vx[1], window[4])):
+            for x in range(max(i * cell_vx[0], window[0]), min((i + 1) * cell_vx[0], window[3])):
+                a, b, c = z - window[2], y - window[1], x - window[0]
+                labels_ZYX[a, b, c], planes_CZYX[MARGIN, a, b, c] = owner, RIM
+
+
+@kernel
 def _cell(
     near: F64,
     owners: U64,
-    bounds: F64,
     count: int,
-    centre: F64,
+    scores: F64,
     corners: F64,
     place: tuple[tuple[int, int, int], tuple[int, int, int]],
     window: I64,
@@ -186,14 +221,17 @@ def _cell(
     planes_CZYX: F32,
 ) -> None:
     """Classify the voxels of one cell (`place`: its index and size) that lie in the window, within the brick."""
-    at, found = np.empty(3), np.empty(3)
+    at, found, scratch = np.empty(3), np.empty(3), (scores, np.empty(4), np.empty(4))
     (i, j, k), cell_vx = place
+    if len(planes_CZYX) == 1 and _is_one(owners, count):
+        _fill_cell(owners[0], place, window, labels_ZYX, planes_CZYX)
+        return
     for z in range(max(k * cell_vx[2], window[2]), min((k + 1) * cell_vx[2], window[5])):
         for y in range(max(j * cell_vx[1], window[1]), min((j + 1) * cell_vx[1], window[4])):
             for x in range(max(i * cell_vx[0], window[0]), min((i + 1) * cell_vx[0], window[3])):
                 fx, fy = (x + 0.5) / cell_vx[0] - i, (y + 0.5) / cell_vx[1] - j
                 _place(corners, i, j, k, fx, fy, (z + 0.5) / cell_vx[2] - k, at)
-                owner = _voxel(near, owners, bounds, count, at, centre, found)
+                owner = _voxel(near, owners, count, at, scratch, found)
                 a, b, c = z - window[2], y - window[1], x - window[0]
                 labels_ZYX[a, b, c] = owner
                 planes_CZYX[MARGIN, a, b, c] = found[MARGIN]
@@ -239,7 +277,7 @@ def classify(
     With one plane only the margin is found, and up to `rim` only, which is faster.
     """
     lists, counts = np.empty((LEVELS + 1, len(among)), np.int64), np.zeros(LEVELS + 1, np.int64)
-    near, owners = np.empty((len(among), COLUMNS)), np.empty(len(among), np.uint64)
+    near, owners, scores = np.empty((COLUMNS, len(among))), np.empty(len(among), np.uint64), np.empty(len(among))
     bounds, centre = np.empty((len(among), 3)), np.empty(3)
     lists[0], counts[0] = among, len(among)
     index = 0
@@ -259,5 +297,5 @@ def classify(
         if inside:
             few = counts[LEVELS]
             for m in range(few):
-                near[m], owners[m] = rows[lists[LEVELS, m]], ids[lists[LEVELS, m]]
-            _cell(near, owners, bounds, few, centre, corners, (cell, cell_vx), window, labels_ZYX, planes_CZYX)
+                near[:, m], owners[m] = rows[lists[LEVELS, m]], ids[lists[LEVELS, m]]
+            _cell(near, owners, few, scores, corners, (cell, cell_vx), window, labels_ZYX, planes_CZYX)
