@@ -4,7 +4,7 @@ Space (unit: 10 nm) is a lattice of cells of 256. Every cell roots a fixed numbe
 short segments that starts both ways from its root, wanders, branches, and never goes further than REACH beyond its
 cell. So the neurons near a place are those of the cells around it. Thick neurons carry spines: a thin neck with a head.
 
-A segment is one row: A (3), B − A (3), 1/|B − A|² (1), calibre at both ends (2), and its mitochondrion: from and to as
+A segment is one row: A (3), B − A (3), 1/|B − A|² (1), 1/calibre at both ends (2), and its mitochondrion: from and to as
 fractions of the length, radius (3; radius 0: none).
 """
 
@@ -28,7 +28,7 @@ STEP, WANDER = 16.0, 0.42
 SHARE_THICK, BRANCH_THICK, BRANCH_THIN, SPINE = 0.3, 0.06, 0.03, 0.3
 MITO_STARTS, MITO_GOES_ON = 0.3, 0.6
 COLUMNS = 12
-START, ALONG, INVERSE, CALIBRE, MITO = 0, 3, 6, 7, 9
+START, ALONG, INVERSE, WEIGHT, MITO = 0, 3, 6, 7, 9
 _STREAM_NEURON = 11
 _NEXT = np.uint64(0x9E3779B97F4A7C15)
 _CELL_BITS, _NUMBER_BITS, _CELL_ZERO = 18, 8, 1 << 17
@@ -75,7 +75,7 @@ def _put(rows: F64, n: int, start: F64, direction: F64, length: float, calibre_0
         rows[n, ALONG + axis] = direction[axis] * length
         start[axis] += direction[axis] * length
     rows[n, INVERSE] = 1.0 / (length * length)
-    rows[n, CALIBRE], rows[n, CALIBRE + 1] = calibre_0, calibre_1
+    rows[n, WEIGHT], rows[n, WEIGHT + 1] = 1.0 / calibre_0, 1.0 / calibre_1
     rows[n, MITO], rows[n, MITO + 1], rows[n, MITO + 2] = 0.3, 0.7, 0.0
 
 
@@ -97,7 +97,7 @@ def _mitochondrion(rows: F64, n: int, parent: int, bits: np.uint64) -> None:
             rows[parent, MITO + 1] = 1.0
             rows[n, MITO], rows[n, MITO + 2] = 0.0, rows[parent, MITO + 2]
     elif unit(bits) < MITO_STARTS:
-        rows[n, MITO + 2] = rows[n, CALIBRE] * (9.0 + 9.0 * unit(stirred(bits)))
+        rows[n, MITO + 2] = (9.0 + 9.0 * unit(stirred(bits))) / rows[n, WEIGHT]
 
 
 @kernel
@@ -129,7 +129,7 @@ def grown(rows: F64, key: np.uint64, cell: tuple[int, int, int], number: int) ->
         bits = _turned(direction[tip], bits, WANDER)
         _kept_near(place[tip], direction[tip], corner)
         thickness = calibre[tip] * (0.85 + 0.3 * unit(stirred(bits)))
-        before = rows[parent[tip], CALIBRE + 1] if parent[tip] >= 0 else calibre[tip]
+        before = 1.0 / rows[parent[tip], WEIGHT + 1] if parent[tip] >= 0 else calibre[tip]
         _put(rows, n, place[tip], direction[tip], STEP * (0.75 + 0.5 * unit(bits)), before, thickness)
         bits = stirred(bits + _NEXT)
         _mitochondrion(rows, n, parent[tip], bits)

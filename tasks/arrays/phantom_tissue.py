@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from emseg.tasks.arrays.kernel import kernel
-from emseg.tasks.arrays.neurites import ALONG, CALIBRE, COLUMNS, F64, I64, INVERSE, MITO, START, U64
+from emseg.tasks.arrays.neurites import ALONG, COLUMNS, F64, I64, INVERSE, MITO, START, U64, WEIGHT
 from emseg.tasks.arrays.noise import keyed, smooth
 
 CELLS, LEVELS = 16, 5
@@ -26,7 +26,7 @@ RIM = 7.0
 _STREAM_WARP = 21
 _WIDE_NM10, _WIDE_BY, _FINE_NM10, _FINE_BY = 80.0, 16.0, 24.0, 4.0
 WARP_AT_MOST = _WIDE_BY + _FINE_BY
-_FAR = 1e18
+_FAR, _LANES = 1e18, 4
 MARGIN, MITO_DEPTH, CORE = 0, 1, 2
 
 F32 = npt.NDArray[np.float32]
@@ -77,12 +77,12 @@ def _hull(corners: F64, i: int, j: int, k: int, cells: int, centre: F64) -> floa
 
 @kernel
 def _bound(rows: F64, n: int, centre: F64, radius: float, out: F64) -> None:
-    """Write distance from the centre, and least and greatest calibre that the segment can show within the ball."""
+    """Write distance from the centre, and least and greatest 1/calibre that the segment can show within the ball."""
     dx, dy, dz = centre[0] - rows[n, START], centre[1] - rows[n, START + 1], centre[2] - rows[n, START + 2]
     t = (dx * rows[n, ALONG] + dy * rows[n, ALONG + 1] + dz * rows[n, ALONG + 2]) * rows[n, INVERSE]
     t = min(1.0, max(0.0, t))
     dx, dy, dz = dx - t * rows[n, ALONG], dy - t * rows[n, ALONG + 1], dz - t * rows[n, ALONG + 2]
-    a, b = rows[n, CALIBRE], rows[n, CALIBRE + 1]
+    a, b = rows[n, WEIGHT], rows[n, WEIGHT + 1]
     middle, slack = a + t * (b - a), abs(b - a) * radius * math.sqrt(rows[n, INVERSE])
     out[0] = math.sqrt(dx * dx + dy * dy + dz * dz)
     out[1] = max(min(a, b), middle - slack)
@@ -92,16 +92,16 @@ def _bound(rows: F64, n: int, centre: F64, radius: float, out: F64) -> None:
 @kernel
 def _pruned(rows: F64, among: I64, count: int, centre: F64, radius: float, rim: float, kept: I64, bounds: F64) -> int:
     """Write to `kept` the segments that matter within a ball, to `bounds` their `_bound`; returns how many."""
-    nearest, thinnest, more = _FAR, _FAR, 0
+    nearest, thinnest, more = _FAR, 0.0, 0
     for m in range(count):
         _bound(rows, among[m], centre, radius, bounds[m])
-        nearest = min(nearest, (bounds[m, 0] + radius) / bounds[m, 1])
+        nearest = min(nearest, (bounds[m, 0] + radius) * bounds[m, 2])
     for m in range(count):
-        if bounds[m, 0] - radius <= nearest * bounds[m, 2]:
-            thinnest = min(thinnest, bounds[m, 1])
-    reach = nearest + rim / thinnest
+        if (bounds[m, 0] - radius) * bounds[m, 1] <= nearest:
+            thinnest = max(thinnest, bounds[m, 2])
+    reach = nearest + rim * thinnest
     for m in range(count):
-        if bounds[m, 0] - radius - rim <= reach * bounds[m, 2]:
+        if (bounds[m, 0] - radius - rim) * bounds[m, 1] <= reach:
             kept[more] = among[m]
             bounds[more] = bounds[m]
             more += 1
@@ -109,13 +109,13 @@ def _pruned(rows: F64, among: I64, count: int, centre: F64, radius: float, rim: 
 
 
 @kernel
-def _mito_depth(near: F64, owners: U64, count: int, owner: np.uint64, at: F64) -> float:
+def _mito_depth(near: F64, owners: U64, count: int, owner: np.uint64, x: float, y: float, z: float) -> float:
     """How deep inside a mitochondrion of its neuron a place lies (negative: outside)."""
     deepest = -RIM
     for n in range(count):
         radius = near[MITO + 2, n]
         if radius > 0.0 and owners[n] == owner:
-            dx, dy, dz = at[0] - near[0, n], at[1] - near[1, n], at[2] - near[2, n]
+            dx, dy, dz = x - near[0, n], y - near[1, n], z - near[2, n]
             t = (dx * near[3, n] + dy * near[4, n] + dz * near[5, n]) * near[INVERSE, n]
             t = min(near[MITO + 1, n], max(near[MITO, n], t))
             dx, dy, dz = dx - t * near[3, n], dy - t * near[4, n], dz - t * near[5, n]
@@ -125,61 +125,75 @@ def _mito_depth(near: F64, owners: U64, count: int, owner: np.uint64, at: F64) -
 
 @kernel
 def _score(near: F64, count: int, x: float, y: float, z: float, scores: F64) -> None:
-    """Squares of distance over calibre of a place to each segment; no branches, so that it compiles to vectors."""
+    """Squares of distance over calibre of a place to each segment; without a branch or a division,
+    so that it compiles to vectors."""
     for n in range(count):
         dx, dy, dz = x - near[0, n], y - near[1, n], z - near[2, n]
         t = (dx * near[3, n] + dy * near[4, n] + dz * near[5, n]) * near[INVERSE, n]
         t = min(1.0, max(0.0, t))
         dx, dy, dz = dx - t * near[3, n], dy - t * near[4, n], dz - t * near[5, n]
-        r = near[CALIBRE, n] + t * (near[CALIBRE + 1, n] - near[CALIBRE, n])
-        scores[n] = (dx * dx + dy * dy + dz * dz) / (r * r)
+        w = near[WEIGHT, n] + t * (near[WEIGHT + 1, n] - near[WEIGHT, n])
+        scores[n] = (dx * dx + dy * dy + dz * dz) * (w * w)
+    scores[count : count + _LANES - 1] = _FAR
 
 
 @kernel
-def _from_line(near: F64, n: int, at: F64, out: F64) -> None:
-    """Write the way from a segment's nearest point to a place (3), and the square of the calibre there."""
-    dx, dy, dz = at[0] - near[0, n], at[1] - near[1, n], at[2] - near[2, n]
+def _least(scores: F64, count: int) -> float:
+    """Least of the scores, by four that do not wait for each other; there are _LANES − 1 more, all _FAR."""
+    a = b = c = d = _FAR
+    for n in range(0, count, _LANES):
+        a = scores[n] if scores[n] < a else a
+        b = scores[n + 1] if scores[n + 1] < b else b
+        c = scores[n + 2] if scores[n + 2] < c else c
+        d = scores[n + 3] if scores[n + 3] < d else d
+    a, c = min(a, b), min(c, d)
+    return min(a, c)
+
+
+@kernel
+def _index(scores: F64, count: int, value: float) -> int:
+    for n in range(count):
+        if scores[n] == value:
+            return n
+    return 0
+
+
+@kernel
+def _without(scores: F64, owners: U64, count: int, owner: np.uint64) -> None:
+    """Put the segments of one neuron out of the running."""
+    for n in range(count):
+        scores[n] = _FAR if owners[n] == owner else scores[n]
+
+
+@kernel
+def _from_line(near: F64, n: int, x: float, y: float, z: float) -> tuple[float, float, float, float]:
+    """Way from a segment's nearest point to a place (3), and the square of 1/calibre there."""
+    dx, dy, dz = x - near[0, n], y - near[1, n], z - near[2, n]
     t = (dx * near[3, n] + dy * near[4, n] + dz * near[5, n]) * near[INVERSE, n]
     t = min(1.0, max(0.0, t))
-    out[0], out[1], out[2] = dx - t * near[3, n], dy - t * near[4, n], dz - t * near[5, n]
-    r = near[CALIBRE, n] + t * (near[CALIBRE + 1, n] - near[CALIBRE, n])
-    out[3] = r * r
+    w = near[WEIGHT, n] + t * (near[WEIGHT + 1, n] - near[WEIGHT, n])
+    return dx - t * near[3, n], dy - t * near[4, n], dz - t * near[5, n], w * w
 
 
 @kernel
-def _voxel(near: F64, owners: U64, count: int, at: F64, scratch: tuple[F64, F64, F64], found: F64) -> np.uint64:
-    """Owner of a place; writes margin and distance to its centre line to `found`."""
-    scores, one, two = scratch
-    _score(near, count, at[0], at[1], at[2], scores)
-    first, best, second, other = 0, _FAR, -1, _FAR
-    for n in range(count):
-        if scores[n] < best:
-            first, best = n, scores[n]
-    for n in range(count):
-        if scores[n] < other and owners[n] != owners[first]:
-            second, other = n, scores[n]
-    _from_line(near, first, at, one)
-    found[CORE] = math.sqrt(best * one[3])
-    found[MARGIN] = RIM
-    if second >= 0:
-        _from_line(near, second, at, two)
-        s1, s2 = math.sqrt(best), math.sqrt(other)
-        along = one[0] * two[0] + one[1] * two[1] + one[2] * two[2]
-        along /= max(s1 * s2, 1e-9) * one[3] * two[3]
-        slope = math.sqrt(max(1.0 / one[3] + 1.0 / two[3] - 2.0 * along, 1e-6))
-        found[MARGIN] = min(RIM, (s2 - s1) / slope)
-    return owners[first]
+def _margin(
+    best: float, other: float, one: tuple[float, float, float, float], two: tuple[float, float, float, float]
+) -> float:
+    """Distance to the membrane: the difference of two scores (given as squares) over its slope."""
+    s1, s2 = math.sqrt(best), math.sqrt(other)
+    along = one[0] * two[0] + one[1] * two[1] + one[2] * two[2]
+    along *= one[3] * two[3] / max(s1 * s2, 1e-9)
+    return min(RIM, (s2 - s1) / math.sqrt(max(one[3] + two[3] - 2.0 * along, 1e-6)))
 
 
 @kernel
-def _place(corners: F64, i: int, j: int, k: int, fx: float, fy: float, fz: float, out: F64) -> None:
-    """Warped place at fractions fx, fy, fz of cell i, j, k."""
-    for axis in range(3):
-        a = corners[k, j, i, axis] * (1.0 - fx) + corners[k, j, i + 1, axis] * fx
-        b = corners[k, j + 1, i, axis] * (1.0 - fx) + corners[k, j + 1, i + 1, axis] * fx
-        c = corners[k + 1, j, i, axis] * (1.0 - fx) + corners[k + 1, j, i + 1, axis] * fx
-        d = corners[k + 1, j + 1, i, axis] * (1.0 - fx) + corners[k + 1, j + 1, i + 1, axis] * fx
-        out[axis] = (a * (1.0 - fy) + b * fy) * (1.0 - fz) + (c * (1.0 - fy) + d * fy) * fz
+def _between(corners: F64, i: int, j: int, k: int, axis: int, fx: float, fy: float, fz: float) -> float:
+    """Warped coordinate at fractions fx, fy, fz of cell i, j, k."""
+    a = corners[k, j, i, axis] * (1.0 - fx) + corners[k, j, i + 1, axis] * fx
+    b = corners[k, j + 1, i, axis] * (1.0 - fx) + corners[k, j + 1, i + 1, axis] * fx
+    c = corners[k + 1, j, i, axis] * (1.0 - fx) + corners[k + 1, j, i + 1, axis] * fx
+    d = corners[k + 1, j + 1, i, axis] * (1.0 - fx) + corners[k + 1, j + 1, i + 1, axis] * fx
+    return float((a * (1.0 - fy) + b * fy) * (1.0 - fz) + (c * (1.0 - fy) + d * fy) * fz)
 
 
 @kernel
@@ -220,24 +234,38 @@ def _cell(
     labels_ZYX: U64,
     planes_CZYX: F32,
 ) -> None:
-    """Classify the voxels of one cell (`place`: its index and size) that lie in the window, within the brick."""
-    at, found, scratch = np.empty(3), np.empty(3), (scores, np.empty(4), np.empty(4))
+    """Classify the voxels of one cell (`place`: its index and size) that lie in the window, within the brick.
+
+    The nearest segment owns a voxel; then its neuron's are put aside, and the nearest of the others gives the margin.
+    One loop without calls that pass arrays by the tuple: those would count references for every voxel.
+    """
     (i, j, k), cell_vx = place
     if len(planes_CZYX) == 1 and _is_one(owners, count):
         _fill_cell(owners[0], place, window, labels_ZYX, planes_CZYX)
         return
     for z in range(max(k * cell_vx[2], window[2]), min((k + 1) * cell_vx[2], window[5])):
+        fz = (z + 0.5) / cell_vx[2] - k
         for y in range(max(j * cell_vx[1], window[1]), min((j + 1) * cell_vx[1], window[4])):
+            fy = (y + 0.5) / cell_vx[1] - j
             for x in range(max(i * cell_vx[0], window[0]), min((i + 1) * cell_vx[0], window[3])):
-                fx, fy = (x + 0.5) / cell_vx[0] - i, (y + 0.5) / cell_vx[1] - j
-                _place(corners, i, j, k, fx, fy, (z + 0.5) / cell_vx[2] - k, at)
-                owner = _voxel(near, owners, count, at, scratch, found)
+                fx = (x + 0.5) / cell_vx[0] - i
+                px = _between(corners, i, j, k, 0, fx, fy, fz)
+                py = _between(corners, i, j, k, 1, fx, fy, fz)
+                pz = _between(corners, i, j, k, 2, fx, fy, fz)
+                _score(near, count, px, py, pz, scores)
+                best = _least(scores, count)
+                first = _index(scores, count, best)
+                owner, one = owners[first], _from_line(near, first, px, py, pz)
+                _without(scores, owners, count, owner)
+                other, margin = _least(scores, count), RIM
+                if other < _FAR:
+                    margin = _margin(best, other, one, _from_line(near, _index(scores, count, other), px, py, pz))
                 a, b, c = z - window[2], y - window[1], x - window[0]
                 labels_ZYX[a, b, c] = owner
-                planes_CZYX[MARGIN, a, b, c] = found[MARGIN]
+                planes_CZYX[MARGIN, a, b, c] = margin
                 if len(planes_CZYX) > 1:
-                    planes_CZYX[MITO_DEPTH, a, b, c] = _mito_depth(near, owners, count, owner, at)
-                    planes_CZYX[CORE, a, b, c] = found[CORE]
+                    planes_CZYX[MITO_DEPTH, a, b, c] = _mito_depth(near, owners, count, owner, px, py, pz)
+                    planes_CZYX[CORE, a, b, c] = math.sqrt(best / one[3])
 
 
 @kernel
@@ -277,7 +305,8 @@ def classify(
     With one plane only the margin is found, and up to `rim` only, which is faster.
     """
     lists, counts = np.empty((LEVELS + 1, len(among)), np.int64), np.zeros(LEVELS + 1, np.int64)
-    near, owners, scores = np.empty((COLUMNS, len(among))), np.empty(len(among), np.uint64), np.empty(len(among))
+    near, owners = np.empty((COLUMNS, len(among))), np.empty(len(among), np.uint64)
+    scores = np.empty(len(among) + _LANES)
     bounds, centre = np.empty((len(among), 3)), np.empty(3)
     lists[0], counts[0] = among, len(among)
     index = 0
