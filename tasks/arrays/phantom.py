@@ -5,11 +5,16 @@
 3. What breaks pipelines is laid over it (`phantom_objects`); grey values or affinities are drawn (`phantom_render`).
 
 So every voxel depends on seed and place only, memory is bounded by the box, and any two boxes agree where they meet.
-Truth is connected but for places where a neurite is thinner than a voxel, or is cut by an object or a blank.
+
+What the truth promises: one id is one neuron, a tree whose centre line is connected in the infinite phantom. Its
+voxels are one piece there too, but for strays, pieces cut off where it is thinner than a voxel or passes behind
+another: without objects, fewer than 1 voxel in 5,000. Objects and blanks cut more; the id stays the same on both sides.
+A box cuts a neuron anywhere, so that in a box one id may be several pieces that only meet outside.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -20,6 +25,7 @@ from emseg.tasks.arrays.phantom_objects import EMPTY, TISSUE, overlay
 from emseg.tasks.arrays.phantom_render import edges, grey
 from emseg.tasks.arrays.phantom_tissue import CELLS, MARGIN, RIM, WARP_AT_MOST, classify, warp_corners
 from emseg.tasks.volume.bbox import BBox, Vec, vec
+from emseg.tasks.volume.errors import ConfigError
 
 CELL_NM = 40.0  # side of a warp cell, as near as whole voxels allow
 AFFINITY_RIM = 3.5
@@ -35,9 +41,12 @@ class PhantomParams:
         seed: decides everything.
         voxel_nm: x, y, z.
         soma, glia, vessel, resin: objects that take voxels from the neurites; resin and lumen have truth 0.
-        blank: every 512 sections, 12 are black, with truth 0.
-        gap: every 256 sections, one is black; its truth stays.
+        blank: every 512 sections, 12 are black, with truth 0; a neuron has the same id on both sides.
+        gap: every 256 sections, one is missing: black, but the neurons go on through it, and so does the truth.
         noisiness: standard deviation of affinities made straight from the truth.
+
+    Raises:
+        ConfigError: a seed outside [0, 2^63), a voxel size that is not positive, a negative noisiness.
     """
 
     seed: int = 0
@@ -49,6 +58,14 @@ class PhantomParams:
     blank: bool = False
     gap: bool = False
     noisiness: float = 0.06
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 1 << 63:
+            raise ConfigError(f"seed {self.seed} of the phantom: give an integer in [0, 2^63)")
+        if not all(0 < n < math.inf for n in self.voxel_nm):
+            raise ConfigError(f"voxel size {self.voxel_nm} of the phantom: give three lengths > 0 nm")
+        if not 0 <= self.noisiness < math.inf:
+            raise ConfigError(f"noisiness {self.noisiness} of the phantom: give a number >= 0")
 
     @classmethod
     def everything(cls, seed: int = 0) -> PhantomParams:
@@ -71,29 +88,31 @@ def phantom(box: BBox, params: PhantomParams) -> tuple[np.ndarray, np.ndarray]:
     image_ZYX = np.empty(box.shape_ZYX, np.uint8)
     grey(image_ZYX, tissue.labels_ZYX, tissue.planes_CZYX, tissue.state_ZYX, params.seed, box.min, _voxel(params))
     labels_ZYX = np.where(tissue.state_ZYX == EMPTY, np.uint64(0), tissue.labels_ZYX)
-    for z in range(box.min[2], box.max[2]):
-        if params.blank and _is_blank(z):
-            image_ZYX[z - box.min[2]] = labels_ZYX[z - box.min[2]] = 0
-        if params.gap and z % GAP_PERIOD_VX == GAP_AT_VX:
-            image_ZYX[z - box.min[2]] = 0
+    blank_Z, gap_Z = _black(box, params)
+    image_ZYX[blank_Z | gap_Z] = 0
+    labels_ZYX[blank_Z] = 0
     return image_ZYX, labels_ZYX
 
 
 def phantom_affinities(box: BBox, params: PhantomParams) -> np.ndarray:
-    """uint8 [3, z, y, x]: linear codes of the edges to x−1, y−1, z−1, straight from the truth, with noise."""
+    """uint8 [3, z, y, x]: linear codes of the edges to x−1, y−1, z−1, straight from the truth, with noise.
+
+    An edge with an end in a black section, blank or gap, has code 0, for a network sees nothing there.
+    """
     wide = box.padded(1, 0)
     tissue = _tissue(wide, params, planes=1)
     labels_ZYX = np.where(tissue.state_ZYX == EMPTY, np.uint64(0), tissue.labels_ZYX)
-    for z in range(wide.min[2], wide.max[2]):
-        if params.blank and _is_blank(z):
-            labels_ZYX[z - wide.min[2]] = 0
+    black_Z = np.logical_or(*_black(wide, params))
     codes_CZYX = np.empty((3, *box.shape_ZYX), np.uint8)
-    edges(codes_CZYX, labels_ZYX, tissue.planes_CZYX[MARGIN], params.seed, box.min, params.noisiness)
+    edges(codes_CZYX, labels_ZYX, tissue.planes_CZYX[MARGIN], black_Z, params.seed, box.min, params.noisiness)
     return codes_CZYX
 
 
-def _is_blank(z: int) -> bool:
-    return BLANK_FIRST_VX <= z % BLANK_PERIOD_VX < BLANK_FIRST_VX + BLANK_LENGTH_VX
+def _black(box: BBox, params: PhantomParams) -> tuple[np.ndarray, np.ndarray]:
+    """Which sections of a box are blank and which are gaps: two of bool [z]."""
+    z = np.arange(box.min[2], box.max[2])
+    since = (z - BLANK_FIRST_VX) % BLANK_PERIOD_VX
+    return params.blank & (since < BLANK_LENGTH_VX), params.gap & (z % GAP_PERIOD_VX == GAP_AT_VX)
 
 
 def _voxel(params: PhantomParams) -> np.ndarray:
