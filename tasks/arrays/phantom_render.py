@@ -47,7 +47,7 @@ def _tissue_grey(shade: float, margin: float, mito: float, noises: F64) -> float
     """Grey of a place in a neuron: cytoplasm, over it a mitochondrion with a soft edge, over it the membrane."""
     texture = GRAIN * noises[_GRAIN] + FINE * noises[_FINE]
     value = _cytoplasm(shade, (noises[_GRAIN], noises[_FINE], noises[_VESICLE], noises[_RETICULUM]))
-    depth = min(mito, margin - 3.0)
+    depth = min(mito, margin - 4.8)
     if depth > -1.0:
         inside = eased(min(1.0, 0.5 * (depth + 1.0)))
         organelle = MITOCHONDRION + 9.0 * noises[_CRISTAE] + 0.4 * texture - 7.0 * _bell(0.7 * depth)

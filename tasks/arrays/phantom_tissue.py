@@ -3,8 +3,8 @@
 1. A brick is 16³ warp cells, on a lattice anchored at absolute 0; the warp is exact at cell corners, linear between.
 2. Segments near the brick are pruned for blocks of 8³, 4³ and 2³ cells, then for each cell. A segment stays while it
    may be nearest, or within RIM of a border, anywhere in a ball round the warped corners.
-3. Each voxel of the wanted box takes the nearest segment and the nearest one of another neuron. The difference of their
-   scores over its slope is the distance to the membrane. All of it depends on the voxel and its brick only, so that a
+3. Each voxel of the wanted box takes the nearest segment. The least difference of another neuron's score and its own,
+   over the slope of that difference, is the distance to the membrane. All of it depends on the voxel and its brick only, so that a
    box can be cut anywhere.
 
 Distances are in units of 10 nm. A neuron's region is connected but for places thinner than a voxel.
@@ -30,6 +30,7 @@ _FAR, _LANES = 1e18, 4
 MARGIN, MITO_DEPTH, CORE = 0, 1, 2
 
 F32 = npt.NDArray[np.float32]
+F64x4 = tuple[float, float, float, float]
 
 
 @kernel
@@ -166,7 +167,7 @@ def _without(scores: F64, owners: U64, count: int, owner: np.uint64) -> None:
 
 
 @kernel
-def _from_line(near: F64, n: int, x: float, y: float, z: float) -> tuple[float, float, float, float]:
+def _from_line(near: F64, n: int, x: float, y: float, z: float) -> F64x4:
     """Way from a segment's nearest point to a place (3), and the square of 1/calibre there."""
     dx, dy, dz = x - near[0, n], y - near[1, n], z - near[2, n]
     t = (dx * near[3, n] + dy * near[4, n] + dz * near[5, n]) * near[INVERSE, n]
@@ -177,13 +178,23 @@ def _from_line(near: F64, n: int, x: float, y: float, z: float) -> tuple[float, 
 
 @kernel
 def _margin(
-    best: float, other: float, one: tuple[float, float, float, float], two: tuple[float, float, float, float]
+    near: F64, scores: F64, count: int, most: tuple[float, float], best: float, one: F64x4, x: float, y: float, z: float
 ) -> float:
-    """Distance to the membrane: the difference of two scores (given as squares) over its slope."""
-    s1, s2 = math.sqrt(best), math.sqrt(other)
-    along = one[0] * two[0] + one[1] * two[1] + one[2] * two[2]
-    along *= one[3] * two[3] / max(s1 * s2, 1e-9)
-    return min(RIM, (s2 - s1) / math.sqrt(max(one[3] + two[3] - 2.0 * along, 1e-6)))
+    """Distance to the nearest membrane: the least, over the segments of other neurons, of the difference of their score
+    and the best one (squares are given) over the slope of that difference. `most`: greatest distance that is asked,
+    greatest weight of a segment; a slope is the sum of two weights at most."""
+    least, thinnest = most
+    s1, w1 = math.sqrt(best), math.sqrt(one[3])
+    limit = (s1 + least * (w1 + thinnest)) ** 2
+    for n in range(count):
+        if scores[n] < limit:
+            two = _from_line(near, n, x, y, z)
+            s2 = math.sqrt(scores[n])
+            along = one[0] * two[0] + one[1] * two[1] + one[2] * two[2]
+            along *= one[3] * two[3] / max(s1 * s2, 1e-9)
+            least = min(least, (s2 - s1) / math.sqrt(max(one[3] + two[3] - 2.0 * along, 1e-6)))
+            limit = (s1 + least * (w1 + thinnest)) ** 2
+    return least
 
 
 @kernel
@@ -208,6 +219,7 @@ def _is_one(owners: U64, count: int) -> bool:
 @kernel
 def _fill_cell(
     owner: np.uint64,
+    rim: float,
     place: tuple[tuple[int, int, int], tuple[int, int, int]],
     window: I64,
     labels_ZYX: U64,
@@ -219,7 +231,7 @@ def _fill_cell(
         for y in range(max(j * cell_vx[1], window[1]), min((j + 1) * cell_vx[1], window[4])):
             for x in range(max(i * cell_vx[0], window[0]), min((i + 1) * cell_vx[0], window[3])):
                 a, b, c = z - window[2], y - window[1], x - window[0]
-                labels_ZYX[a, b, c], planes_CZYX[MARGIN, a, b, c] = owner, RIM
+                labels_ZYX[a, b, c], planes_CZYX[MARGIN, a, b, c] = owner, rim
 
 
 @kernel
@@ -228,6 +240,7 @@ def _cell(
     owners: U64,
     count: int,
     scores: F64,
+    rim: float,
     corners: F64,
     place: tuple[tuple[int, int, int], tuple[int, int, int]],
     window: I64,
@@ -236,13 +249,16 @@ def _cell(
 ) -> None:
     """Classify the voxels of one cell (`place`: its index and size) that lie in the window, within the brick.
 
-    The nearest segment owns a voxel; then its neuron's are put aside, and the nearest of the others gives the margin.
+    The nearest segment owns a voxel; then its neuron's are put aside, and the others give the margin.
     One loop without calls that pass arrays by the tuple: those would count references for every voxel.
     """
     (i, j, k), cell_vx = place
     if len(planes_CZYX) == 1 and _is_one(owners, count):
-        _fill_cell(owners[0], place, window, labels_ZYX, planes_CZYX)
+        _fill_cell(owners[0], rim, place, window, labels_ZYX, planes_CZYX)
         return
+    thinnest = 0.0
+    for n in range(count):
+        thinnest = max(thinnest, near[WEIGHT, n], near[WEIGHT + 1, n])
     for z in range(max(k * cell_vx[2], window[2]), min((k + 1) * cell_vx[2], window[5])):
         fz = (z + 0.5) / cell_vx[2] - k
         for y in range(max(j * cell_vx[1], window[1]), min((j + 1) * cell_vx[1], window[4])):
@@ -257,9 +273,7 @@ def _cell(
                 first = _index(scores, count, best)
                 owner, one = owners[first], _from_line(near, first, px, py, pz)
                 _without(scores, owners, count, owner)
-                other, margin = _least(scores, count), RIM
-                if other < _FAR:
-                    margin = _margin(best, other, one, _from_line(near, _index(scores, count, other), px, py, pz))
+                margin = _margin(near, scores, count, (rim, thinnest), best, one, px, py, pz)
                 a, b, c = z - window[2], y - window[1], x - window[0]
                 labels_ZYX[a, b, c] = owner
                 planes_CZYX[MARGIN, a, b, c] = margin
@@ -327,4 +341,4 @@ def classify(
             few = counts[LEVELS]
             for m in range(few):
                 near[:, m], owners[m] = rows[lists[LEVELS, m]], ids[lists[LEVELS, m]]
-            _cell(near, owners, few, scores, corners, (cell, cell_vx), window, labels_ZYX, planes_CZYX)
+            _cell(near, owners, few, scores, rim, corners, (cell, cell_vx), window, labels_ZYX, planes_CZYX)
