@@ -4,8 +4,8 @@ Space (unit: 10 nm) is a lattice of cells of 256. Every cell roots a fixed numbe
 short segments that starts both ways from its root, wanders, branches, and never goes further than REACH beyond its
 cell. So the neurons near a place are those of the cells around it. Thick neurons carry spines: a thin neck with a head.
 
-A segment is one row: A (3), B − A (3), 1/|B − A|² (1), 1/calibre at both ends (2), and its mitochondrion: from and to as
-fractions of the length, radius (3; radius 0: none).
+A segment is one row: A (3), B − A (3), 1/|B − A|² (1), 1/calibre at both ends (2), and its mitochondrion: from and to
+as fractions of the length, radius (3; radius 0: none).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ F64 = npt.NDArray[np.float64]
 U64 = npt.NDArray[np.uint64]
 I64 = npt.NDArray[np.int64]
 
-CELL, REACH, NEARBY = 256.0, 192.0, 64.0  # no place is further than NEARBY from its own neuron
+CELL, REACH, NEARBY = 256.0, 192.0, 64.0  # a neuron that comes no nearer than NEARBY to a brick is not asked
 NEURONS, SEGMENTS, TIPS = 14, 96, 24
 STEP, WANDER = 16.0, 0.42
 SHARE_THICK, BRANCH_THICK, BRANCH_THIN, SPINE = 0.3, 0.06, 0.03, 0.3

@@ -75,7 +75,10 @@ class PhantomParams:
 
 @dataclass(frozen=True)
 class Tissue:
-    """Truth of a box: labels uint64, planes float32 [margin, mitochondria, core], state uint8, all [.., z, y, x]."""
+    """Truth of a box: labels uint64, planes float32 [margin, mitochondria, core], state uint8, all [.., z, y, x].
+
+    In a soma the core plane holds the depth in the nucleus.
+    """
 
     labels_ZYX: np.ndarray
     planes_CZYX: np.ndarray

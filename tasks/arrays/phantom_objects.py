@@ -1,4 +1,4 @@
-"""What breaks pipelines: somata larger than a chunk, a glial sheet through every chunk, a vessel, resin, black sections.
+"""What breaks pipelines: somata larger than a chunk, a glial sheet through every chunk, a vessel, resin.
 
 Every object is a function of seed and place (unit: 10 nm, unwarped), so any chunk sees its own part of it. An object
 takes voxels from the neurites. They are laid row by row along x, so that what a row has in common is computed once:

@@ -4,10 +4,10 @@
 2. Segments near the brick are pruned for blocks of 8³, 4³ and 2³ cells, then for each cell. A segment stays while it
    may be nearest, or within RIM of a border, anywhere in a ball round the warped corners.
 3. Each voxel of the wanted box takes the nearest segment. The least difference of another neuron's score and its own,
-   over the slope of that difference, is the distance to the membrane. All of it depends on the voxel and its brick only, so that a
-   box can be cut anywhere.
+   over the slope of that difference, is the distance to the membrane. All of it depends on the voxel and its brick
+   only, so that a box can be cut anywhere.
 
-Distances are in units of 10 nm. A neuron's region is connected but for places thinner than a voxel.
+Distances are in units of 10 nm.
 """
 
 from __future__ import annotations
@@ -208,33 +208,6 @@ def _between(corners: F64, i: int, j: int, k: int, axis: int, fx: float, fy: flo
 
 
 @kernel
-def _is_one(owners: U64, count: int) -> bool:
-    """Whether all the segments of a cell are of one neuron, so that no border is near."""
-    for n in range(1, count):
-        if owners[n] != owners[0]:
-            return False
-    return True
-
-
-@kernel
-def _fill_cell(
-    owner: np.uint64,
-    rim: float,
-    place: tuple[tuple[int, int, int], tuple[int, int, int]],
-    window: I64,
-    labels_ZYX: U64,
-    planes_CZYX: F32,
-) -> None:
-    """Give a cell to one neuron, far from any border."""
-    (i, j, k), cell_vx = place
-    for z in range(max(k * cell_vx[2], window[2]), min((k + 1) * cell_vx[2], window[5])):
-        for y in range(max(j * cell_vx[1], window[1]), min((j + 1) * cell_vx[1], window[4])):
-            for x in range(max(i * cell_vx[0], window[0]), min((i + 1) * cell_vx[0], window[3])):
-                a, b, c = z - window[2], y - window[1], x - window[0]
-                labels_ZYX[a, b, c], planes_CZYX[MARGIN, a, b, c] = owner, rim
-
-
-@kernel
 def _cell(
     near: F64,
     owners: U64,
@@ -253,9 +226,6 @@ def _cell(
     One loop without calls that pass arrays by the tuple: those would count references for every voxel.
     """
     (i, j, k), cell_vx = place
-    if len(planes_CZYX) == 1 and _is_one(owners, count):
-        _fill_cell(owners[0], rim, place, window, labels_ZYX, planes_CZYX)
-        return
     thinnest = 0.0
     for n in range(count):
         thinnest = max(thinnest, near[WEIGHT, n], near[WEIGHT + 1, n])
