@@ -13,7 +13,7 @@ import numpy.typing as npt
 from emseg.tasks.arrays.kernel import kernel
 from emseg.tasks.arrays.noise import eased, hashed, keyed, normal, smooth_row, stirred, unit
 from emseg.tasks.arrays.phantom_objects import EMPTY, SOMA
-from emseg.tasks.arrays.phantom_tissue import CORE, MARGIN, MITO_DEPTH
+from emseg.tasks.arrays.phantom_tissue import CORE, MARGIN, MITO_DEPTH, SOFT
 
 F64 = npt.NDArray[np.float64]
 _STREAM_SHADE, _STREAM_GRAIN, _STREAM_FINE, _STREAM_SENSOR, _STREAM_VESICLE, _STREAM_EDGE = 41, 42, 43, 44, 45, 46
@@ -49,8 +49,8 @@ def _tissue_grey(shade: float, margin: float, mito: float, noises: F64) -> float
     texture = GRAIN * noises[_GRAIN] + FINE * noises[_FINE]
     value = _cytoplasm(shade, (noises[_GRAIN], noises[_FINE], noises[_VESICLE], noises[_RETICULUM]))
     depth = min(mito, margin - 4.8)
-    if depth > -1.0:
-        inside = eased(min(1.0, 0.5 * (depth + 1.0)))
+    if depth > -SOFT:
+        inside = eased(min(1.0, 0.5 * (depth / SOFT + 1.0)))
         organelle = MITOCHONDRION + 9.0 * noises[_CRISTAE] + 0.4 * texture - 7.0 * _bell(0.7 * depth)
         value += (organelle - value) * inside
     wall = _bell(margin / WIDTH)

@@ -22,7 +22,7 @@ from emseg.tasks.arrays.neurites import ALONG, COLUMNS, F64, I64, INVERSE, MITO,
 from emseg.tasks.arrays.noise import keyed, smooth
 
 CELLS, LEVELS = 16, 5
-RIM = 7.0
+RIM, SOFT = 7.0, 1.0  # greatest distance to a membrane that is found, and outside a mitochondrion
 _STREAM_WARP = 21
 _WIDE_NM10, _WIDE_BY, _FINE_NM10, _FINE_BY = 80.0, 16.0, 24.0, 4.0
 WARP_AT_MOST = _WIDE_BY + _FINE_BY
@@ -91,8 +91,13 @@ def _bound(rows: F64, n: int, centre: F64, radius: float, out: F64) -> None:
 
 
 @kernel
-def _pruned(rows: F64, among: I64, count: int, centre: F64, radius: float, rim: float, kept: I64, bounds: F64) -> int:
-    """Write to `kept` the segments that matter within a ball, to `bounds` their `_bound`; returns how many."""
+def _pruned(
+    rows: F64, among: I64, count: int, centre: F64, radius: float, rim: float, organelles: bool, kept: I64, bounds: F64
+) -> int:
+    """Write to `kept` the segments that matter within a ball, to `bounds` their `_bound`; returns how many.
+
+    With `organelles` those stay too whose mitochondrion may reach into the ball.
+    """
     nearest, thinnest, more = _FAR, 0.0, 0
     for m in range(count):
         _bound(rows, among[m], centre, radius, bounds[m])
@@ -102,7 +107,8 @@ def _pruned(rows: F64, among: I64, count: int, centre: F64, radius: float, rim: 
             thinnest = max(thinnest, bounds[m, 2])
     reach = nearest + rim * thinnest
     for m in range(count):
-        if (bounds[m, 0] - radius - rim) * bounds[m, 1] <= reach:
+        wide = rows[among[m], MITO + 2] + SOFT if organelles else 0.0
+        if (bounds[m, 0] - radius - rim) * bounds[m, 1] <= reach or (wide > SOFT and bounds[m, 0] - radius < wide):
             kept[more] = among[m]
             bounds[more] = bounds[m]
             more += 1
@@ -111,8 +117,8 @@ def _pruned(rows: F64, among: I64, count: int, centre: F64, radius: float, rim: 
 
 @kernel
 def _mito_depth(near: F64, owners: U64, count: int, owner: np.uint64, x: float, y: float, z: float) -> float:
-    """How deep inside a mitochondrion of its neuron a place lies (negative: outside)."""
-    deepest = -RIM
+    """How deep inside a mitochondrion of its neuron a place lies (outside: down to −SOFT)."""
+    deepest = -SOFT
     for n in range(count):
         radius = near[MITO + 2, n]
         if radius > 0.0 and owners[n] == owner:
@@ -305,7 +311,9 @@ def classify(
                     break
                 radius = _hull(corners, cell[0], cell[1], cell[2], cells, centre)
                 above, count = lists[level - 1], counts[level - 1]
-                counts[level] = _pruned(rows, above, count, centre, radius, rim, lists[level], bounds)
+                counts[level] = _pruned(
+                    rows, above, count, centre, radius, rim, len(planes_CZYX) > 1, lists[level], bounds
+                )
         index += cells**3 if not inside else 1
         if inside:
             few = counts[LEVELS]

@@ -9,7 +9,7 @@ import cc3d
 import numpy as np
 import pytest
 
-from emseg.tasks.arrays.neurites import INVERSE, WEIGHT, cells_near, neurites_of
+from emseg.tasks.arrays.neurites import INVERSE, MITO, WEIGHT, cells_near, neurites_of
 from emseg.tasks.arrays.phantom import (
     BLANK_FIRST_VX,
     BLANK_LENGTH_VX,
@@ -20,7 +20,7 @@ from emseg.tasks.arrays.phantom import (
     phantom_affinities,
 )
 from emseg.tasks.arrays.phantom_objects import soma_of
-from emseg.tasks.arrays.phantom_tissue import MARGIN, RIM, warped
+from emseg.tasks.arrays.phantom_tissue import MARGIN, MITO_DEPTH, RIM, SOFT, warped
 from emseg.tasks.volume.bbox import BBox
 from emseg.tasks.volume.errors import ConfigError
 from emseg.tasks.volume.grid import Grid
@@ -84,17 +84,18 @@ def test_strays_are_counted() -> None:
 
 
 @pytest.mark.parametrize("params", [PhantomParams(), PhantomParams(2, (4.0, 4.0, 40.0))])
-def test_owners_and_margins_are_those_of_the_plain_rule(params: PhantomParams) -> None:
-    """Voxels have the owner and the margin that a search through every segment, in NumPy, gives."""
+def test_owners_margins_and_mitochondria_are_those_of_the_plain_rule(params: PhantomParams) -> None:
+    """Voxels have the owner, margin and mitochondrion depth that a search through every segment, in NumPy, gives."""
     box = BBox.sized((70, -60, 5), (20, 20, 12))
     tissue = _tissue(box, params, planes=3)
     cell_vx = (4, 4, 4) if params.voxel_nm[2] == 10 else (10, 10, 1)
     voxel = np.array(params.voxel_nm) / 10
-    for z, y, x in np.random.default_rng(0).integers(0, (12, 20, 20), (40, 3)):
+    for z, y, x in np.random.default_rng(0).integers(0, (12, 20, 20), (60, 3)):
         place = plain_place((x + 70, y - 60, z + 5), cell_vx, voxel, params.seed)
-        owner, margin = plain_rule(place, params.seed)
+        owner, margin, depth = plain_rule(place, params.seed)
         assert tissue.labels_ZYX[z, y, x] == owner
         assert tissue.planes_CZYX[MARGIN, z, y, x] == pytest.approx(margin, abs=1e-4)
+        assert tissue.planes_CZYX[MITO_DEPTH, z, y, x] == pytest.approx(depth, abs=1e-4)
 
 
 def plain_place(at: tuple[int, int, int], cell_vx: tuple[int, int, int], voxel: np.ndarray, seed: int) -> np.ndarray:
@@ -110,8 +111,8 @@ def plain_place(at: tuple[int, int, int], cell_vx: tuple[int, int, int], voxel: 
     return out
 
 
-def plain_rule(place: np.ndarray, seed: int) -> tuple[int, float]:
-    """Owner of a place and its distance to the nearest membrane, by all segments of all neurons that come near."""
+def plain_rule(place: np.ndarray, seed: int) -> tuple[int, float, float]:
+    """Owner of a place, distance to the nearest membrane and depth in a mitochondrion, by all segments near it."""
     rows, ids, _ = neurites_of(seed, cells_near(place - 50, place + 50))
     away = place - rows[:, :3]
     t = np.clip((away * rows[:, 3:6]).sum(1) * rows[:, INVERSE], 0, 1)
@@ -122,7 +123,12 @@ def plain_rule(place: np.ndarray, seed: int) -> tuple[int, float]:
     best = int(score.argmin())
     others = ids != ids[best]
     slope = np.linalg.norm(weight[:, None] * way - weight[best] * way[best], axis=1)
-    return int(ids[best]), min(RIM, float(((score - score[best])[others] / slope[others]).min()))
+    margin = min(RIM, float(((score - score[best])[others] / slope[others]).min()))
+    own = rows[(ids == ids[best]) & (rows[:, MITO + 2] > 0)]
+    away = place - own[:, :3]
+    t = np.clip((away * own[:, 3:6]).sum(1) * own[:, INVERSE], own[:, MITO], own[:, MITO + 1])
+    depths = own[:, MITO + 2] - np.linalg.norm(away - t[:, None] * own[:, 3:6], axis=1)
+    return int(ids[best]), margin, float(depths.max(initial=-SOFT))
 
 
 def test_membranes_are_dark_and_the_image_is_grey_like_em() -> None:
