@@ -20,6 +20,7 @@ class Phantom(Task):
     """
 
     kind: ClassVar[str] = "phantom"
+    version: ClassVar[int] = 2
 
     params: PhantomParams
     image: str = ""
