@@ -23,14 +23,13 @@ import crackle  # type: ignore[import-untyped]
 import numpy as np
 import simplejpeg  # type: ignore[import-untyped]
 from cloudvolume import chunks
-from crackle.headers import FormatError
 
 from emseg.tasks.volume.bbox import Vec
 from emseg.tasks.volume.errors import CorruptChunkError, LayerError
 from emseg.tasks.volume.limits import CHUNK_SLACK_BYTES
 
 UNDECODABLE: tuple[type[Exception], ...] = (
-    *(ValueError, TypeError, LookupError, RuntimeError, OSError, zlib.error, FormatError),
+    *(ValueError, TypeError, LookupError, RuntimeError, OSError, zlib.error, crackle.FormatError),
     *(MemoryError, OverflowError),  # a header that asks for more than there is
     *((import_module("compresso").DecodeError,) if find_spec("compresso") else ()),  # a codec that may be absent
 )

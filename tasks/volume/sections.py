@@ -24,9 +24,9 @@ from emseg.tasks.volume.limits import require_bytes
 
 SUFFIXES = (".png", ".tif", ".tiff")
 SECTION_BYTES = 8 << 30  # one decoded section
-UNREADABLE: tuple[type[Exception], ...] = (  # what tifffile and its codecs raise on damaged files
+UNREADABLE: tuple[type[Exception], ...] = (  # what tifffile, Pillow and their codecs raise on damaged files
     *(tifffile.TiffFileError, OSError, ValueError, TypeError, LookupError, RuntimeError),
-    *(struct.error, zlib.error, OverflowError, ZeroDivisionError, AttributeError),
+    *(struct.error, zlib.error, OverflowError, ZeroDivisionError, AttributeError, SyntaxError),
 )
 GREY = ("1", "L", "I;16", "I;16B")  # modes of PNG pictures whose values are grey levels or labels
 
@@ -173,5 +173,5 @@ def _picture(file: Path) -> np.ndarray:
             return np.asarray(picture)
     except EmsegError:
         raise
-    except (*UNREADABLE, SyntaxError) as error:
+    except UNREADABLE as error:
         raise LayerError(f"{file}: is not a readable PNG ({error})") from None
