@@ -27,6 +27,7 @@ SECTION_BYTES = 8 << 30  # one decoded section
 UNREADABLE: tuple[type[Exception], ...] = (  # what tifffile, Pillow and their codecs raise on damaged files
     *(tifffile.TiffFileError, OSError, ValueError, TypeError, LookupError, RuntimeError),
     *(struct.error, zlib.error, OverflowError, ZeroDivisionError, AttributeError, SyntaxError),
+    *(AssertionError, EOFError, MemoryError),
 )
 GREY = ("1", "L", "I;16", "I;16B")  # modes of PNG pictures whose values are grey levels or labels
 
@@ -111,7 +112,7 @@ def stack_sections(file: Path) -> Sections:
             f"{file}: says it has [z, y, x] = {list(declared)} but its pages are {list(paged)}; "
             "write one section a page, or without compression"
         )
-    return _alike(str(file), len(pages), lambda number: _page(pages[number], file))
+    return _alike(str(file), len(pages), lambda number: _page(pages, number, file))
 
 
 def _shapes_ZYX(tiff: tifffile.TiffFile, file: Path) -> list[tuple[int, int, int]]:
@@ -153,7 +154,9 @@ def _natural(file: Path) -> tuple[list[str | int], str]:
     return [int(part) if n % 2 else part for n, part in enumerate(parts)], file.name
 
 
-def _page(page: Any, file: Path) -> np.ndarray:
+def _page(pages: Any, number: int, file: Path) -> np.ndarray:
+    with _readable(file):
+        page = pages[number]
     require_bytes(f"{file}: a section", page.nbytes, SECTION_BYTES)
     try:
         return np.asarray(page.asarray())
@@ -164,7 +167,7 @@ def _page(page: Any, file: Path) -> np.ndarray:
 def _picture(file: Path) -> np.ndarray:
     if file.suffix.lower() != ".png":
         with _readable(file), tifffile.TiffFile(file) as tiff:
-            return _page(tiff.pages[0], file)
+            return _page(tiff.pages, 0, file)
     try:
         with PngImagePlugin.PngImageFile(file) as picture:
             if picture.mode not in GREY:

@@ -133,7 +133,8 @@ def test_the_head_of_a_stack_alone_is_refused(tmp_path: Path, content: bytes) ->
 @given(st.integers(0, 10**6), st.integers(0, 255), st.booleans())
 def test_a_damaged_stack_is_refused_or_read(place: int, value: int, cut: bool) -> None:
     """A byte altered, or the end cut off, gives sections or an error that names the file; never another exception."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sections, "SECTION_BYTES", 1 << 20)
         path = Path(folder) / "0.tif"
         array = np.random.default_rng(0).integers(0, 99, (3, 6, 7)).astype(np.uint16)
         tifffile.imwrite(path, array, photometric="minisblack", compression="zlib", bigtiff=False)
