@@ -11,7 +11,8 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from functools import lru_cache
+from typing import Any, ClassVar, Self, cast
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -43,17 +44,28 @@ class Task(ABC):
 
     def fields(self) -> dict[str, Any]:
         """Fields as plain JSON values."""
-        return dict(TypeAdapter(type(self)).dump_python(self, mode="json"))
+        return dict(_adapter(type(self)).dump_python(self, mode="json"))
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> Self:
         """Task of plain values; unknown, missing or ill-typed fields are refused."""
         try:
-            return TypeAdapter(cls).validate_python(dict(fields))
+            return cast(Self, _adapter(cls).validate_python(dict(fields)))
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             place = ".".join(map(str, first["loc"]))
             raise MessageError(f"task {cls.kind}: field {place}: {first['msg']}") from None
+
+
+@lru_cache
+def _adapter(kind: type[Task]) -> TypeAdapter[Any]:
+    """Building one costs a thousand times what using it does."""
+    return TypeAdapter(kind)
+
+
+def table_key(key: str) -> str:
+    """Where the table of a task lies."""
+    return f"tables/{key}"
 
 
 def canonical_json(value: Any) -> bytes:

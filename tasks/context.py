@@ -81,7 +81,7 @@ class Context:
 
     def get_object(self, key: str, budget_bytes: int = TABLE_BYTES) -> bytes:
         """Content of an object of the run directory that must be there."""
-        stored = self.run.get_stored(key)
+        stored = self.run.get_stored(key, budget_bytes)
         if stored is None:
             raise CorruptChunkError(f"{self.run.where(key)} is missing: run the task that writes it again")
         self.record.read(key, stored.digest)

@@ -9,6 +9,7 @@ from emseg.tasks.arrays.pyramid import downsampled
 from emseg.tasks.base import Task
 from emseg.tasks.context import Context
 from emseg.tasks.volume.bbox import BBox, Vec, vec
+from emseg.tasks.volume.layer import Layer
 
 
 @dataclass(frozen=True)
@@ -28,14 +29,19 @@ class Downsample(Task):
     factor: Vec = (2, 2, 2)
 
     def execute(self, context: Context) -> None:
-        """Read the finer mip, reduce, write."""
+        """Read the finer mip, reduce, write: one layer of storage chunks after the other."""
         fine, coarse = context.layer(self.layer, self.mip - 1), context.layer(self.layer, self.mip)
+        (x, y, low), (x_end, y_end, high) = self.core
+        for z in range(low, high, coarse.chunk_vx[2]):
+            self._slab(fine, coarse, BBox((x, y, z), (x_end, y_end, min(z + coarse.chunk_vx[2], high))))
+
+    def _slab(self, fine: Layer, coarse: Layer, slab: BBox) -> None:
         covered = BBox(
-            vec([a * f for a, f in zip(self.core.min, self.factor, strict=True)]),
-            vec([b * f for b, f in zip(self.core.max, self.factor, strict=True)]),
+            vec([a * f for a, f in zip(slab.min, self.factor, strict=True)]),
+            vec([b * f for b, f in zip(slab.max, self.factor, strict=True)]),
         )
         inside = covered.clipped(fine.bounds)
         before = [a - b for a, b in zip(inside.min, covered.min, strict=True)]
         after = [a - b for a, b in zip(covered.max, inside.max, strict=True)]
         mode = "majority" if fine.kind == "segmentation" else "mean"
-        coarse.write(self.core, downsampled(fine.read(inside), self.factor, vec(before), vec(after), mode))
+        coarse.write(slab, downsampled(fine.read(inside), self.factor, vec(before), vec(after), mode))

@@ -19,14 +19,15 @@ __all__ = ["network", "scaled"]
 _loaded: dict[tuple[str, str, str, int], tuple[ModelSpec, Predictor]] = {}
 
 
-def network(context: Context, digest: str, precision: str, batch: int, threads: int) -> tuple[ModelSpec, Predictor]:
-    """Spec and network of a model, loaded once a process.
+def network(
+    context: Context, key: str, digest: str, precision: str, batch: int, threads: int
+) -> tuple[ModelSpec, Predictor]:
+    """Spec and network of the model that the run keeps at `key`, loaded once a process.
 
     Raises:
         CorruptChunkError: the run's copy is missing or altered.
     """
     torch.set_num_threads(threads)
-    key = f"models/{digest}.safetensors"
     at = (digest, context.device, precision, batch)
     if at not in _loaded:
         content = context.get_object(key, MODEL_BYTES)

@@ -17,8 +17,9 @@ from emseg.tasks.base import Task
 from emseg.tasks.context import Context
 from emseg.tasks.exclusion import Exclusion
 from emseg.tasks.volume.bbox import BBox, vec
-from emseg.tasks.volume.errors import ConfigError
+from emseg.tasks.volume.errors import ConfigError, CorruptChunkError
 from emseg.tasks.volume.limits import SMALL_OBJECT_BYTES
+from emseg.tasks.volume.objects import sha256
 
 NEAREST = 3  # channels that join a voxel to its x−1, y−1, z−1 neighbour
 
@@ -53,6 +54,7 @@ class Predict(Task):
     """
 
     kind: ClassVar[str] = "predict"
+    version: ClassVar[int] = 2
 
     source: str
     out: str
@@ -78,17 +80,17 @@ class Predict(Task):
             out.write(self.core, np.zeros((out.channels, *self.core.shape_ZYX), np.uint8))
             return
         codes_CZYX = self._codes(context)
+        nearest = codes_CZYX[:NEAREST] if excluded is None else codes_CZYX[:NEAREST, ~excluded]
+        context.record.figures["nearest_top_code_share"] = float((nearest == 255).mean())
         if excluded is not None:
             codes_CZYX[:, excluded] = 0
-        top = float((codes_CZYX[:NEAREST] == 255).mean())
-        context.record.figures["nearest_top_code_share"] = top
         with context.record.phase("write"):
             out.write(self.core, codes_CZYX)
 
     def _codes(self, context: Context) -> np.ndarray:
         from emseg.tasks.network import network, scaled  # torch: only workers that predict pay for it
 
-        spec, predictor = network(context, self.model, self.precision, self.batch, self.threads)
+        spec, predictor = network(context, model_key(self.model), self.model, self.precision, self.batch, self.threads)
         views = views_of(self.tta)
         source = context.layer(self.source)
         levels = _levels(context, self.levels) if self.levels else None
@@ -115,7 +117,10 @@ class Predict(Task):
 
 
 def _levels(context: Context, digest: str) -> dict[str, Any]:
-    content = context.get_object(levels_key(digest), SMALL_OBJECT_BYTES)
+    key = levels_key(digest)
+    content = context.get_object(key, SMALL_OBJECT_BYTES)
+    if sha256(content) != digest:
+        raise CorruptChunkError(f"{context.run.where(key)} was altered; plan again to restore it")
     return dict(json.loads(content))
 
 

@@ -6,13 +6,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from emseg.tasks.arrays.contingency import contingency
-from emseg.tasks.base import Task
+from emseg.tasks.base import Task, table_key
 from emseg.tasks.context import Context
 
-
-def table_key(key: str) -> str:
-    """Where the table of a task lies."""
-    return f"tables/{key}"
+__all__ = ["Score", "table_key"]
 
 
 @dataclass(frozen=True)

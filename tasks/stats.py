@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from emseg.tasks.arrays.histogram import section_histograms
-from emseg.tasks.base import Task
+from emseg.tasks.base import Task, table_key
 from emseg.tasks.context import Context
 
 
@@ -25,4 +25,4 @@ class Stats(Task):
     def execute(self, context: Context) -> None:
         """Read, count, write."""
         counts = section_histograms(context.layer(self.source).read_ZYX(self.core))
-        context.put_table(f"tables/{self.key}", {"counts": counts})
+        context.put_table(table_key(self.key), {"counts": counts})

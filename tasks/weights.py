@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -38,28 +39,43 @@ class AffinityForm:
         """
         layer = context.layer(self.layer)
         _require_nearest(layer, self)
-        return (
-            np.stack([self._channel(layer, axis, box) for axis in range(3)])
-            if self.side == "lower"
-            else (weights_of(layer, layer.read(box)[list(self.channels)]))
-        )
+        if self.side == "lower":
+            return self._lower(layer, box)
+        return weights_of(layer, layer.read(box, self.channels), self.channels, box.min)
 
-    def _channel(self, layer: Layer, axis: int, box: BBox) -> np.ndarray:
-        shift = vec([-(a == axis) for a in range(3)])
-        stored = box.shifted(shift)
-        inside = stored.clipped(layer.bounds)
-        out = np.zeros(box.shape_ZYX, np.uint16)
-        if not inside.empty:
-            channel = self.channels[axis]
-            out[inside.slices_ZYX(stored.min)] = weights_of(layer, layer.read(inside)[channel : channel + 1])[0]
-        return out
+    def _lower(self, layer: Layer, box: BBox) -> np.ndarray:
+        """Each channel one voxel below the box on its axis, read once; 0 where the layer ends."""
+        union = box.padded(1, 0).clipped(layer.bounds)
+        values_CZYX = layer.read(union, self.channels)
+        out_CZYX = np.zeros((3, *box.shape_ZYX), np.uint16)
+        for axis, channel in enumerate(self.channels):
+            stored = box.shifted(vec([-(a == axis) for a in range(3)]))
+            inside = stored.clipped(layer.bounds)
+            if not inside.empty:
+                part_CZYX = values_CZYX[axis : axis + 1, *inside.slices_ZYX(union.min)]
+                weights_CZYX = weights_of(layer, part_CZYX, (channel,), inside.min)
+                out_CZYX[axis, *inside.slices_ZYX(stored.min)] = weights_CZYX[0]
+        return out_CZYX
 
 
-def weights_of(layer: Layer, values_CZYX: np.ndarray) -> np.ndarray:
-    """uint16 weights of stored values, by the layer's dtype and table."""
+def weights_of(
+    layer: Layer, values_CZYX: np.ndarray, channels: Sequence[int] = (0, 1, 2), low: Vec = (0, 0, 0)
+) -> np.ndarray:
+    """uint16 weights of stored values, by the layer's dtype and table.
+
+    Args:
+        layer: where the values are from.
+        values_CZYX: as stored, [c, z, y, x].
+        channels, low: the stored channel of each c and the first voxel, x, y, z, for messages.
+    """
+
+    def said(place: tuple[int, ...]) -> str:
+        c, z, y, x = place
+        return f"channel {channels[c]}, voxel {low[0] + x},{low[1] + y},{low[2] + z}"
+
     try:
         if values_CZYX.dtype == np.float32:
-            return weights_from_probabilities(values_CZYX)
+            return weights_from_probabilities(values_CZYX, said)
         table = layer.emseg.get("table")
         return weights_from_codes(values_CZYX, None if table is None else np.asarray(table, np.uint16))
     except LayerError as error:
@@ -72,6 +88,8 @@ def _require_nearest(layer: Layer, form: AffinityForm) -> None:
     offsets = layer.emseg.get("offsets")
     if offsets is None:
         return
+    if len(offsets) != layer.channels:
+        raise LayerError(f"{layer.where}: emseg.offsets has {len(offsets)} offsets for {layer.channels} channels")
     found = tuple(tuple(offsets[c]) for c in form.channels)
     if found != NEAREST_OFFSETS or form.side != "upper":
         raise LayerError(f"{layer.where}: says its channels {form.channels} join along {found}, not {NEAREST_OFFSETS}")

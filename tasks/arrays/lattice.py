@@ -50,11 +50,6 @@ class Lattice:
         for start in itertools.product(z, y, x):
             yield BBox.sized(start[::-1], self.patch_vx)
 
-    def count(self, core: BBox) -> int:
-        """Number of patches that a core needs."""
-        counts = [len(self.starts(axis, core.min[axis], core.max[axis])) for axis in range(3)]
-        return counts[0] * counts[1] * counts[2]
-
     def ramp(self, axis: int) -> np.ndarray:
         """float32 [patch]: weight of a patch along one axis; linear over the overlap, 0 in the halo."""
         overlap = self.inner_vx[axis] - self.stride_vx[axis]
@@ -129,15 +124,21 @@ def infer(
 
 
 def _slab_reader(read: Reader, lattice: Lattice, core: BBox, bounds: BBox) -> Reader:
-    """Reader of patches that reads each z-slab of the lattice once and keeps only the last."""
+    """Reader of patches, in z order of their starts: keeps the last z-slab of the lattice, reads only new planes."""
     x, y = (lattice.starts(axis, core.min[axis], core.max[axis]) for axis in range(2))
     low, high = (x[0], y[0]), (x[-1] + lattice.patch_vx[0], y[-1] + lattice.patch_vx[1])
     slab: list[tuple[int, np.ndarray]] = []
 
+    def moved(begin: int, end: int) -> np.ndarray:
+        """Planes [begin, end) of the lattice's columns."""
+        kept = [slab[0][1][begin - slab[0][0] :]] if slab else []
+        new = begin + sum(map(len, kept))
+        kept.append(read_folded(read, BBox((*low, new), (*high, end)), bounds))
+        return np.concatenate(kept)
+
     def patch(box: BBox) -> np.ndarray:
         if not slab or slab[0][0] != box.min[2]:
-            whole = BBox((*low, box.min[2]), (*high, box.max[2]))
-            slab[:] = [(box.min[2], read_folded(read, whole, bounds))]
+            slab[:] = [(box.min[2], moved(box.min[2], box.max[2]))]
         out: np.ndarray = slab[0][1][box.slices_ZYX((*low, box.min[2]))]
         return out
 

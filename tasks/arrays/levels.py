@@ -12,7 +12,9 @@ def stretched(raw_ZYX: np.ndarray, low_Z: np.ndarray, high_Z: np.ndarray) -> np.
         raw_ZYX: uint8 or uint16 [z, y, x].
         low_Z, high_Z: [z]; a section whose levels are equal becomes 0.
     """
-    low = low_Z.astype(np.float32)[:, None, None]
-    span = np.maximum(high_Z.astype(np.float32) - low_Z.astype(np.float32), 1)[:, None, None]
-    out: np.ndarray = np.clip((raw_ZYX.astype(np.float32) - low) * (np.float32(255) / span), 0, 255)
+    low, high = (levels.astype(np.float32)[:, None, None] for levels in (low_Z, high_Z))
+    out: np.ndarray = np.clip(
+        (raw_ZYX.astype(np.float32) - low) * (np.float32(255) / np.maximum(high - low, 1)), 0, 255
+    )
+    out *= high > low
     return out

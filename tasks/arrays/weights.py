@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 
@@ -47,20 +48,33 @@ def weights_from_codes(codes: U8 | U16, table: U16 | None = None) -> U16:
     return weights
 
 
-def weights_from_probabilities(probabilities: npt.NDArray[np.floating]) -> U16:
-    """uint16 weights floor(65535 * x + 0.5) of probabilities x, same shape, computed in float64.
+def _index(place: tuple[int, ...]) -> str:
+    return f"index [{', '.join(map(str, place))}]"
+
+
+def weights_from_probabilities(
+    probabilities: npt.NDArray[np.floating], said: Callable[[tuple[int, ...]], str] = _index
+) -> U16:
+    """uint16 weights floor(65535 * x + 0.5) of probabilities x, same shape, computed in float64 plane by plane.
+
+    Args:
+        probabilities: floating, any shape.
+        said: what to call an index of it in a message.
 
     Raises:
-        LayerError: NaN or a value outside [0, 1], with its index.
+        LayerError: NaN or a value outside [0, 1], with its place.
     """
     if not np.issubdtype(probabilities.dtype, np.floating):
         raise LayerError(f"affinities are {probabilities.dtype}; floating point probabilities are read here")
-    bad = ~((probabilities >= 0) & (probabilities <= 1))
-    if bad.any():
-        place = np.unravel_index(int(np.argmax(bad)), bad.shape)
-        at = ", ".join(str(int(i)) for i in place)
-        raise LayerError(
-            f"affinity at index [{at}] is {probabilities[place]}: every value must lie in "
-            "[0, 1]; clip or export it again"
-        )
-    return np.floor(TOP * probabilities.astype(np.float64) + 0.5).astype(np.uint16)
+    weights: U16 = np.empty(probabilities.shape, np.uint16)
+    for outer in np.ndindex(probabilities.shape[:-2]):
+        plane = probabilities[outer]
+        bad = ~((plane >= 0) & (plane <= 1))
+        if bad.any():
+            place = (*outer, *(int(i) for i in np.argwhere(bad)[0]))
+            raise LayerError(
+                f"affinity at {said(place)} is {probabilities[place]}: every value must lie in [0, 1]; "
+                "clip or export it again"
+            )
+        weights[outer] = np.floor(TOP * plane.astype(np.float64) + 0.5)
+    return weights

@@ -28,7 +28,7 @@ class CloudBackend:
         self.bucket, _, prefix = url.split("://", 1)[1].partition("/")
         self.prefix = prefix.rstrip("/") + "/" if prefix else ""
 
-    def get(self, key: str) -> Stored | None:
+    def get(self, key: str, limit_bytes: int | None = None) -> Stored | None:
         """Stored bytes and content encoding, None if absent."""
         found = self.files.get([key], raw=True)[0]
         if found.get("error") is not None:

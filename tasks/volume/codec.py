@@ -1,5 +1,8 @@
 """Decode the content of one storage chunk with CloudVolume's codecs, after checks that some of them lack.
 
+A header that promises more than the chunk holds is refused before anything is allocated; an encoding whose header
+cannot be asked first is not read.
+
 The C++ decoder of compressed_segmentation follows offsets wherever they point: a damaged file gives wrong labels, or
 ends the process. So every offset is followed here first. The format: per channel an offset; then per block two words
 (table offset in 24 bits and bits per value in 8; offset of the values), values packed into words, tables of labels; all
@@ -16,17 +19,27 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
+import crackle  # type: ignore[import-untyped]
 import numpy as np
 import simplejpeg  # type: ignore[import-untyped]
 from cloudvolume import chunks
-from crackle.headers import FormatError  # type: ignore[import-untyped]
 
 from emseg.tasks.volume.bbox import Vec
-from emseg.tasks.volume.errors import CorruptChunkError
+from emseg.tasks.volume.errors import CorruptChunkError, LayerError
+from emseg.tasks.volume.limits import CHUNK_SLACK_BYTES
 
 UNDECODABLE: tuple[type[Exception], ...] = (
-    *(ValueError, TypeError, LookupError, RuntimeError, OSError, zlib.error, FormatError),
+    *(ValueError, TypeError, LookupError, RuntimeError, OSError, zlib.error, crackle.FormatError),
+    *(MemoryError, OverflowError),  # a header that asks for more than there is
     *((import_module("compresso").DecodeError,) if find_spec("compresso") else ()),  # a codec that may be absent
+)
+CHECKED = (
+    "raw",
+    "png",
+    "jpeg",
+    "compressed_segmentation",
+    "crackle",
+    *(("compresso",) if find_spec("compresso") else ()),
 )
 VALUE_BITS = (0, 1, 2, 4, 8, 16, 32)
 
@@ -38,18 +51,54 @@ def decoded(
 
     Raises:
         CorruptChunkError: torn or altered content, named by `what`.
+        LayerError: an encoding that is not read.
     """
+    if encoding not in CHECKED:
+        raise LayerError(
+            f"{what}: encoding {encoding!r} is not read, as its size cannot be checked before it is decoded; "
+            f"transfer the layer to one of {', '.join(CHECKED)}"
+        )
     try:
         if not content:  # CloudVolume takes it for zeros
             raise ValueError("it is empty")
         if encoding == "compressed_segmentation":
             _check_segmentation(content, shape_XYZC, dtype, block_vx)
         _check_pixels(content, encoding, math.prod(shape_XYZC))
-        array = chunks.decode(content, encoding, shape_XYZC, dtype, block_vx)
-        out: np.ndarray = np.asarray(array).reshape(shape_XYZC, order="A").T
+        _check_shape(content, encoding, tuple(shape_XYZC[:3]))
+        array = np.asarray(chunks.decode(content, encoding, shape_XYZC, dtype, block_vx))
+        if not np.can_cast(array.dtype, dtype):
+            raise ValueError(f"it holds {array.dtype} where {dtype} is expected")
+        out: np.ndarray = array.reshape(shape_XYZC, order="A").T
     except UNDECODABLE as error:
         raise CorruptChunkError(f"{what}: cannot be decoded as {encoding} ({error}); write it again") from None
     return out
+
+
+def content_bytes(encoding: str, shape_XYZC: Sequence[int], itemsize: int, block_vx: Vec) -> int:
+    """Most bytes that a sound storage chunk decompresses to.
+
+    Blocks of compressed_segmentation are whole, also where the chunk is thinner: each has two words of header, a value
+    of at most 32 bits a voxel, and a table of at most one label a voxel.
+    """
+    voxels = math.prod(shape_XYZC)
+    if encoding == "compressed_segmentation":
+        blocks = math.prod(-(-s // b) for s, b in zip(shape_XYZC[:3], block_vx, strict=True)) * shape_XYZC[3]
+        return blocks * (8 + math.prod(block_vx) * (4 + itemsize)) + CHUNK_SLACK_BYTES
+    return voxels * itemsize * 2 + CHUNK_SLACK_BYTES
+
+
+def _check_shape(content: bytes, encoding: str, shape_XYZ: tuple[int, ...]) -> None:
+    """Refuse labels whose header promises another shape than the chunk's, before they are inflated."""
+    if encoding == "crackle":
+        header = crackle.header(content)
+        found = (header.sx, header.sy, header.sz)
+    elif encoding == "compresso":
+        fields = import_module("compresso").header(content)
+        found = (fields["sx"], fields["sy"], fields["sz"])
+    else:
+        return
+    if found != shape_XYZ:
+        raise ValueError(f"its header says {list(found)} voxels where {list(shape_XYZ)} are expected")
 
 
 def _check_pixels(content: bytes, encoding: str, expected: int) -> None:

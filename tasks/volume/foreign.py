@@ -22,6 +22,7 @@ from emseg.tasks.volume.sections import Sections, folder_sections, section_files
 
 HDF5 = (".h5", ".hdf5", ".hdf")
 TIFF = (".tif", ".tiff")
+HDF5_TROUBLE = (OSError, RuntimeError, ValueError, TypeError, KeyError)  # what h5py raises on damage
 DATASET = re.compile(r"(.+\.(?:h5|hdf5|hdf)):(.+)", re.IGNORECASE)
 DIGEST_BYTES = 8 << 30  # of a larger file, samples are hashed
 SAMPLES, SAMPLE_BYTES = 1024, 1 << 16
@@ -115,7 +116,7 @@ def _shape(shape: tuple[int, ...], where: str) -> tuple[int, int, int, int]:
 def _hdf5(file: Path, dataset: str) -> Foreign:
     try:
         opened = h5py.File(file, "r")
-    except OSError as error:
+    except HDF5_TROUBLE as error:
         raise LayerError(f"{file}: is not readable HDF5 ({error})") from None
     found = opened.get(dataset) if dataset else None
     if not isinstance(found, h5py.Dataset):
@@ -126,8 +127,11 @@ def _hdf5(file: Path, dataset: str) -> Foreign:
     shape = _shape(found.shape or (), where)
 
     def load(z: slice, y: slice, x: slice) -> np.ndarray:
-        out: np.ndarray = found[..., z, y, x].reshape(shape[0], z.stop - z.start, y.stop - y.start, x.stop - x.start)
-        return out
+        try:
+            out: np.ndarray = found[..., z, y, x]
+        except HDF5_TROUBLE as error:
+            raise LayerError(f"{where}: is damaged in {z}, {y}, {x} ({error}); copy or export it again") from None
+        return out.reshape(shape[0], z.stop - z.start, y.stop - y.start, x.stop - x.start)
 
     nm = found.attrs.get("voxel_nm_zyx", opened.attrs.get("voxel_nm_zyx"))
     return Foreign(where, shape, found.dtype, load, _voxel_nm(nm, where), {"file": file.name, "dataset": dataset})
@@ -147,9 +151,11 @@ def _voxel_nm(zyx: Any, where: str) -> tuple[float, float, float] | None:
 
 def _npy(file: Path) -> np.ndarray:
     try:
-        mapped: np.ndarray = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError) as error:
+        mapped = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError, OverflowError) as error:
         raise LayerError(f"{file}: is not a plain npy array ({error})") from None
+    if not isinstance(mapped, np.ndarray):
+        raise LayerError(f"{file}: is an npz archive named .npy; save its array with numpy.save")
     return mapped
 
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from emseg.tasks.volume.bbox import BBox, Vec, vec
 from emseg.tasks.volume.errors import ConfigError
 
-KEY = re.compile(r"(\d{1,7})_(\d{1,7})_(\d{1,7})")
+INDEX = r"(0|[1-9]\d{0,6})"  # one way to write each number, so that a task has one key
+KEY = re.compile(f"{INDEX}_{INDEX}_{INDEX}", re.ASCII)
 
 
 @dataclass(frozen=True)

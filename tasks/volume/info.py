@@ -20,6 +20,9 @@ from emseg.tasks.volume.errors import LayerError
 
 VoxelNm = tuple[float, float, float]
 BLOCK_SIZE = "compressed_segmentation_block_size"
+BLOCK_SIDE_VX = 64  # longest side of such a block
+COMPRESSIONS = ("gzip", "zstd", "")
+TABLE_CODES, TABLE_TOP = 256, 65535
 
 
 @dataclass(frozen=True)
@@ -108,8 +111,8 @@ def parse_scale(info: Mapping[str, Any], mip: int, where: str) -> Scale:
         chunk_vx=_triple("chunk_sizes", sizes[0] if isinstance(sizes, list) and sizes else sizes, where, positive=True),
         voxel_nm=(x, y, z),
         encoding=str(_get(raw, "encoding", where)),
-        block_vx=_triple(BLOCK_SIZE, raw.get(BLOCK_SIZE, [8, 8, 8]), where, positive=True),
-        sharded=raw.get("sharding") is not None,
+        block_vx=_block(raw.get(BLOCK_SIZE, [8, 8, 8]), where),
+        sharded=_sharded(raw.get("sharding"), where),
     )
 
 
@@ -119,6 +122,50 @@ def parse_channels(info: Mapping[str, Any], where: str) -> int:
     if type(count) is not int or count < 1:
         raise LayerError(f"{where}: num_channels {count!r} must be an integer of at least 1")
     return count
+
+
+def parse_emseg(info: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    """The `emseg` object of a layer, {} if it has none; `compression`, `offsets` and `table` are checked."""
+    found = info.get("emseg")
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise LayerError(f"{where}: emseg {found!r} must be an object; mend the info file")
+    if found.get("compression", "gzip") not in COMPRESSIONS:
+        raise LayerError(f"{where}: emseg.compression {found['compression']!r} must be gzip, zstd or ''")
+    _require_offsets(found.get("offsets"), where)
+    _require_table(found.get("table"), where)
+    return found
+
+
+def _require_offsets(offsets: Any, where: str) -> None:
+    if offsets is None:
+        return
+    if not isinstance(offsets, list):
+        raise LayerError(f"{where}: emseg.offsets {offsets!r} must be a list of x, y, z offsets, one a channel")
+    for offset in offsets:
+        _triple("an offset of emseg.offsets", offset, where)
+
+
+def _require_table(table: Any, where: str) -> None:
+    if table is None:
+        return
+    plain = isinstance(table, list) and len(table) == TABLE_CODES and all(type(w) is int for w in table)
+    if not plain or not 0 <= table[0] <= table[-1] <= TABLE_TOP or table != sorted(table):
+        raise LayerError(f"{where}: emseg.table must be {TABLE_CODES} integers in 0..{TABLE_TOP} that never fall")
+
+
+def _block(values: Any, where: str) -> Vec:
+    block_vx = _triple(BLOCK_SIZE, values, where, positive=True)
+    if max(block_vx) > BLOCK_SIDE_VX:
+        raise LayerError(f"{where}: {BLOCK_SIZE} {values!r} must be at most {BLOCK_SIDE_VX} on each axis")
+    return block_vx
+
+
+def _sharded(sharding: Any, where: str) -> bool:
+    if sharding is not None and not isinstance(sharding, dict):
+        raise LayerError(f"{where}: sharding {sharding!r} must be an object; mend the info file")
+    return sharding is not None
 
 
 def parse_dtype(info: Mapping[str, Any], where: str) -> np.dtype[Any]:

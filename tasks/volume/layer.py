@@ -9,27 +9,39 @@ storage chunks (cut by the layer's bounds only), so each object has one writer a
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 from cloudvolume import CloudVolume, chunks
-from cloudvolume.exceptions import EmptyVolumeException
+from cloudvolume.exceptions import DecodingError, EmptyVolumeException, InfoError, SpecViolation
 
 from emseg.tasks.volume.bbox import BBox, Vec
-from emseg.tasks.volume.codec import decoded
+from emseg.tasks.volume.codec import content_bytes, decoded
 from emseg.tasks.volume.compression import decompressed
 from emseg.tasks.volume.errors import CorruptChunkError, LayerError
 from emseg.tasks.volume.grid import Grid
-from emseg.tasks.volume.info import LayerSpec, Scale, VoxelNm, new_info, parse_channels, parse_dtype, parse_scale
-from emseg.tasks.volume.limits import CHUNK_SLACK_BYTES, INFO_BYTES, array_bytes
+from emseg.tasks.volume.info import (
+    LayerSpec,
+    Scale,
+    VoxelNm,
+    new_info,
+    parse_channels,
+    parse_dtype,
+    parse_emseg,
+    parse_scale,
+)
+from emseg.tasks.volume.limits import INFO_BYTES, array_bytes
 from emseg.tasks.volume.objects import Objects, Stored, sha256
 from emseg.tasks.volume.url import redacted
 
 FETCH_THREADS = 8  # requests in flight to a remote store
+PUT_THREADS = 8  # puts in flight, to a disk too: most of one is a wait for its fsync
+UNREADABLE_SHARD = (ValueError, TypeError, LookupError, AttributeError, InfoError, SpecViolation, DecodingError)
 
 
 class Record(Protocol):
@@ -61,7 +73,7 @@ class Layer:
         self.dtype = parse_dtype(self.info, self.where)
         self.channels = parse_channels(self.info, self.where)
         self.kind = str(self.info.get("type", "image"))
-        self.emseg: Mapping[str, Any] = self.info.get("emseg") or {}
+        self.emseg = parse_emseg(self.info, self.where)
 
     @property
     def bounds(self) -> BBox:
@@ -83,25 +95,27 @@ class Layer:
         """Storage chunks of this mip."""
         return Grid(self.bounds, self.chunk_vx)
 
-    def read(self, box: BBox) -> np.ndarray:
-        """Array [c, z, y, x] of a box inside the bounds.
+    def read(self, box: BBox, channels: Sequence[int] | None = None) -> np.ndarray:
+        """Array [c, z, y, x] of a box inside the bounds: of all channels, or of those given, in their order.
 
         Raises:
             LayerError: the box leaves the bounds.
             CorruptChunkError: an object is absent (and `missing` is not 'zero'), torn or altered.
         """
         self._require_inside(box)
-        shape = (self.channels, *box.shape_ZYX)
+        chosen = range(self.channels) if channels is None else channels
+        shape = (len(chosen), *box.shape_ZYX)
         array_bytes(shape, self.dtype.itemsize, f"{self.where} {box}")
         if self.scale.sharded:
-            return self._read_sharded(box)
+            return self._read_sharded(box, chosen)
         out = np.zeros(shape, self.dtype)
         for core, stored in self._fetched(box):
             if stored is None:
                 continue
             part = core.clipped(box)
             whole = self._decoded(core, stored)
-            out[:, *part.slices_ZYX(box.min)] = whole[:, *part.slices_ZYX(core.min)]
+            for place, channel in enumerate(chosen):
+                out[place, *part.slices_ZYX(box.min)] = whole[channel, *part.slices_ZYX(core.min)]
         return out
 
     def read_ZYX(self, box: BBox) -> np.ndarray:
@@ -125,15 +139,10 @@ class Layer:
                 f"which takes {self.dtype}{[self.channels, *box.shape_ZYX]}"
             )
         self._require_inside(box)
-        compression = str(self.emseg.get("compression", "gzip"))
         for core in self._cores(box):
             if not box.holds(core):
                 raise LayerError(f"{self.where}: box {box} cuts storage chunk {core}; write whole storage chunks")
-            part = array[:, *core.slices_ZYX(box.min)]
-            content = chunks.encode(np.asfortranarray(part.T), self.scale.encoding, block_size=self.scale.block_vx)
-            digest = self.objects.put(self.object_key(core), bytes(content), compression)
-            if self.record is not None:
-                self.record.wrote(f"{self.name}/{self.object_key(core)}", digest)
+        self._put_all((self.object_key(core), self._encoded(array, core, box)) for core in self._cores(box))
 
     def object_key(self, core: BBox) -> str:
         """Key of the stored object of one storage chunk."""
@@ -155,15 +164,43 @@ class Layer:
         if not self.bounds.holds(box) or box.empty:
             raise LayerError(f"{self.where}: box {box} is not inside its bounds {self.bounds} at mip {self.mip}")
 
+    def _encoded(self, array_CZYX: np.ndarray, core: BBox, box: BBox) -> bytes:
+        part = array_CZYX[:, *core.slices_ZYX(box.min)]
+        return bytes(chunks.encode(np.asfortranarray(part.T), self.scale.encoding, block_size=self.scale.block_vx))
+
+    def _put_all(self, contents: Iterable[tuple[str, bytes]]) -> None:
+        """Put side by side, a bounded number at once; digests are noted in order, and the first failure is raised
+        once nothing is in flight."""
+        compression, failures = str(self.emseg.get("compression", "gzip")), list[BaseException]()
+        flying: deque[tuple[str, Future[str]]] = deque()
+        with ThreadPoolExecutor(PUT_THREADS) as pool:
+            for key, content in contents:
+                flying.append((key, pool.submit(self.objects.put, key, content, compression)))
+                if len(flying) > 2 * PUT_THREADS:
+                    failures += self._landed(*flying.popleft())
+                if failures:
+                    break
+            for key, future in flying:
+                failures += self._landed(key, future)
+        if failures:
+            raise failures[0]
+
+    def _landed(self, key: str, future: Future[str]) -> list[BaseException]:
+        error = future.exception()
+        if error is None and self.record is not None:
+            self.record.wrote(f"{self.name}/{key}", future.result())
+        return [] if error is None else [error]
+
     def _fetched(self, box: BBox) -> Iterator[tuple[BBox, Stored | None]]:
         cores = list(self._cores(box))
         keys = [self.object_key(core) for core in cores]
+        fetch = partial(self.objects.get_stored, budget_bytes=self._budget_bytes(self.chunk_vx))
         if self.url.startswith("file://"):
-            found: Iterator[Stored | None] = map(self.objects.get_stored, keys)
+            found: Iterator[Stored | None] = map(fetch, keys)
             yield from zip(cores, map(self._noted, keys, found), strict=True)
             return
         with ThreadPoolExecutor(FETCH_THREADS) as pool:
-            found = iter(pool.map(self.objects.get_stored, keys))
+            found = iter(pool.map(fetch, keys))
             yield from zip(cores, map(self._noted, keys, found), strict=True)
 
     def _noted(self, key: str, stored: Stored | None) -> Stored | None:
@@ -180,20 +217,27 @@ class Layer:
     def _decoded(self, core: BBox, stored: Stored) -> np.ndarray:
         where = self.objects.where(self.object_key(core))
         shape = (*core.size, self.channels)
-        budget = math.prod(shape) * self.dtype.itemsize * 2 + CHUNK_SLACK_BYTES
-        content = decompressed(stored.content, stored.encoding, budget, where)
+        content = decompressed(stored.content, stored.encoding, self._budget_bytes(core.size), where)
         return decoded(content, self.scale.encoding, shape, self.dtype, self.scale.block_vx, where)
 
-    def _read_sharded(self, box: BBox) -> np.ndarray:
-        volume = CloudVolume(self.url, mip=self.mip, progress=False, fill_missing=self.missing == "zero")
+    def _budget_bytes(self, size_vx: Vec) -> int:
+        return content_bytes(self.scale.encoding, (*size_vx, self.channels), self.dtype.itemsize, self.scale.block_vx)
+
+    def _read_sharded(self, box: BBox, channels: Sequence[int]) -> np.ndarray:
         x, y, z = (slice(a, b) for a, b in zip(box.min, box.max, strict=True))
+        zero = self.missing == "zero"
         try:
+            volume = CloudVolume(self.url, mip=self.mip, info=dict(self.info), progress=False, fill_missing=zero)
             array = np.asarray(volume[x, y, z])
         except EmptyVolumeException as error:
             raise CorruptChunkError(f"{self.where} {box}: an object is missing ({error})") from None
+        except UNREADABLE_SHARD as error:
+            raise LayerError(
+                f"{self.where} {box}: sharded objects cannot be read ({error}); mend info or objects"
+            ) from None
         if self.record is not None:
             self.record.read(f"{self.name}/{self.scale.key}/{box}", "decoded:" + sha256(array.tobytes("F")))
-        return np.ascontiguousarray(array.T)
+        return np.ascontiguousarray(array.T[list(channels)])
 
 
 def open_layer(url: str, mip: int = 0, **options: Any) -> Layer:
@@ -206,26 +250,29 @@ def open_layer(url: str, mip: int = 0, **options: Any) -> Layer:
     content = objects.get("info", INFO_BYTES)
     if content is None:
         raise LayerError(f"layer {redacted(objects.url)}: there is no info file; check the path, or ingest the volume")
-    try:
-        info = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise LayerError(f"layer {redacted(objects.url)}: info is not JSON ({error})") from None
-    if not isinstance(info, dict):
-        raise LayerError(f"layer {redacted(objects.url)}: info is not a JSON object")
-    return Layer(objects, info, mip, **options)
+    return Layer(objects, _parsed(content, f"layer {redacted(objects.url)}"), mip, **options)
 
 
 def create_layer(url: str, spec: LayerSpec, **options: Any) -> Layer:
     """Create a layer, or open it if the same one is there.
 
     Raises:
-        LayerError: another layer is there.
+        LayerError: another layer is there, or a torn one.
     """
     objects = Objects(url)
     info = new_info(spec)
     content = json.dumps(info, sort_keys=True, separators=(",", ":")).encode()
-    if not objects.create("info", content):
-        old = json.loads(objects.require("info", INFO_BYTES))
-        if old != info:
-            raise LayerError(f"layer {redacted(objects.url)} exists with another info; choose another place")
+    where = f"layer {redacted(objects.url)}"
+    if not objects.create("info", content) and _parsed(objects.require("info", INFO_BYTES), where) != info:
+        raise LayerError(f"{where} exists with another info; choose another place")
     return Layer(objects, info, **options)
+
+
+def _parsed(content: bytes, where: str) -> dict[str, Any]:
+    try:
+        info = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise LayerError(f"{where}: info is not JSON ({error}); write it again") from None
+    if not isinstance(info, dict):
+        raise LayerError(f"{where}: info is not a JSON object; write it again")
+    return info

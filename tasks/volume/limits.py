@@ -14,6 +14,11 @@ TABLE_BYTES = 16 << 30  # one decompressed table
 CHUNK_SLACK_BYTES = 1 << 16  # codec headers beside the voxels of a storage chunk
 
 
+def stored_bytes(budget_bytes: int) -> int:
+    """Most bytes that content of `budget_bytes` is stored in: what cannot be compressed grows a little."""
+    return budget_bytes + (budget_bytes >> 6) + CHUNK_SLACK_BYTES
+
+
 def require_bytes(what: str, wanted_bytes: int, budget_bytes: int) -> None:
     """Refuse what would pass its budget."""
     if wanted_bytes > budget_bytes:

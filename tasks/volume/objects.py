@@ -8,6 +8,7 @@ put. Keys are confined to the root.
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import uuid
 from collections.abc import Iterator
@@ -15,8 +16,8 @@ from pathlib import Path
 from typing import Protocol
 
 from emseg.tasks.volume.compression import SUFFIX, compressed, decompressed
-from emseg.tasks.volume.errors import CorruptChunkError, LayerError, TransientError
-from emseg.tasks.volume.limits import SMALL_OBJECT_BYTES
+from emseg.tasks.volume.errors import CorruptChunkError, LayerError, LimitError, TransientError
+from emseg.tasks.volume.limits import SMALL_OBJECT_BYTES, stored_bytes
 from emseg.tasks.volume.stored import Stored, sha256
 from emseg.tasks.volume.url import canonical_url, local_path, require_key
 
@@ -30,8 +31,8 @@ FORBIDDEN = (
 class Backend(Protocol):
     """What a place to keep objects must do."""
 
-    def get(self, key: str) -> Stored | None:
-        """Stored bytes and content encoding, None if absent."""
+    def get(self, key: str, limit_bytes: int | None = None) -> Stored | None:
+        """Stored bytes and content encoding, None if absent; LimitError above the limit."""
 
     def put(self, key: str, stored: Stored) -> None:
         """Write atomically, replacing what was there."""
@@ -56,13 +57,14 @@ class Objects:
         self.url = canonical_url(url)
         self.backend = _backend(self.url)
 
-    def get_stored(self, key: str) -> Stored | None:
-        """Bytes as stored, None if absent."""
-        return self.backend.get(require_key(key))
+    def get_stored(self, key: str, budget_bytes: int | None = None) -> Stored | None:
+        """Bytes as stored, None if absent; refused unread if they cannot hold at most `budget_bytes` of content."""
+        limit = None if budget_bytes is None else stored_bytes(budget_bytes)
+        return self.backend.get(require_key(key), limit)
 
     def get(self, key: str, budget_bytes: int = SMALL_OBJECT_BYTES) -> bytes | None:
         """Decompressed content, None if absent."""
-        stored = self.get_stored(key)
+        stored = self.get_stored(key, budget_bytes)
         return None if stored is None else decompressed(stored.content, stored.encoding, budget_bytes, self.where(key))
 
     def require(self, key: str, budget_bytes: int = SMALL_OBJECT_BYTES) -> bytes:
@@ -114,11 +116,11 @@ class FileBackend:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def get(self, key: str) -> Stored | None:
-        """Stored bytes and content encoding, None if absent."""
+    def get(self, key: str, limit_bytes: int | None = None) -> Stored | None:
+        """Stored bytes and content encoding, None if absent; LimitError above the limit."""
         for encoding, suffix in SUFFIX.items():
             try:
-                return Stored((self.root / (key + suffix)).read_bytes(), encoding)
+                return Stored(_read(self.root / (key + suffix), limit_bytes), encoding)
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 continue
             except OSError as error:
@@ -126,12 +128,12 @@ class FileBackend:
         return None
 
     def put(self, key: str, stored: Stored) -> None:
-        """Write atomically: temporary file, fsync, rename, fsync of the folder."""
+        """Write atomically: temporary file, fsync, rename, fsync of the folder; other compressions of it go."""
         self._write(key + SUFFIX[stored.encoding], stored.content, replace=True)
 
     def create(self, key: str, content: bytes) -> bool:
         """Write only if the name is free: temporary file, fsync, link(2)."""
-        return self._write(key, content, replace=False)
+        return not self.exists(key) and self._write(key, content, replace=False)
 
     def exists(self, key: str) -> bool:
         """Whether the key holds an object."""
@@ -152,11 +154,18 @@ class FileBackend:
         for suffix in SUFFIX.values():
             (self.root / (key + suffix)).unlink(missing_ok=True)
 
+    def _drop_others(self, name: str) -> None:
+        """Remove the same key under another suffix, which `get` might find first."""
+        bare = _bare(name)
+        for suffix in SUFFIX.values():
+            if bare + suffix != name:
+                (self.root / (bare + suffix)).unlink(missing_ok=True)
+
     def _write(self, name: str, content: bytes, *, replace: bool) -> bool:
         target = self.root / name
         temporary = target.parent / f".{target.name}.{uuid.uuid4().hex}"
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(target.parent)
             try:
                 _write_synced(temporary, content)
                 temporary.rename(target) if replace else os.link(temporary, target)
@@ -164,6 +173,8 @@ class FileBackend:
                 return False
             finally:
                 temporary.unlink(missing_ok=True)
+            if replace:
+                self._drop_others(name)
             _sync_folder(target.parent)
         except OSError as error:
             if error.errno in FORBIDDEN:
@@ -172,6 +183,22 @@ class FileBackend:
                 ) from None
             raise TransientError(f"{target}: cannot be written ({error.strerror}); free space and go on") from error
         return True
+
+
+def _read(path: Path, limit_bytes: int | None) -> bytes:
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if limit_bytes is not None and size > limit_bytes:
+            raise LimitError(f"{path}: is stored in {size} bytes, more than the {limit_bytes} allowed; mend the object")
+        return file.read()
+
+
+def _make_folder(path: Path) -> None:
+    """Make a folder that outlives a power cut: each new one is fsynced into its parent."""
+    new = list(itertools.takewhile(lambda p: not p.exists(), (path, *path.parents)))
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in reversed(new):
+        _sync_folder(folder.parent)
 
 
 def _write_synced(path: Path, content: bytes) -> None:

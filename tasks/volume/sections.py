@@ -5,8 +5,12 @@ A compressed section is decoded whole, one at a time; memory is bounded by the b
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +19,16 @@ import numpy as np
 import tifffile
 from PIL import PngImagePlugin
 
-from emseg.tasks.volume.errors import ConfigError, LayerError
+from emseg.tasks.volume.errors import ConfigError, EmsegError, LayerError
 from emseg.tasks.volume.limits import require_bytes
 
 SUFFIXES = (".png", ".tif", ".tiff")
 SECTION_BYTES = 8 << 30  # one decoded section
+UNREADABLE: tuple[type[Exception], ...] = (  # what tifffile, Pillow and their codecs raise on damaged files
+    *(tifffile.TiffFileError, OSError, ValueError, TypeError, LookupError, RuntimeError),
+    *(struct.error, zlib.error, OverflowError, ZeroDivisionError, AttributeError, SyntaxError),
+    *(AssertionError, EOFError, MemoryError),
+)
 GREY = ("1", "L", "I;16", "I;16B")  # modes of PNG pictures whose values are grey levels or labels
 
 
@@ -77,25 +86,60 @@ def stack_array(file: Path) -> np.ndarray | None:
     Raises:
         LayerError: no TIFF. ConfigError: colours, or two axes beside y and x.
     """
-    try:
-        with tifffile.TiffFile(file) as tiff:
-            axes = [[a for a, n in zip(s.axes, s.shape, strict=True) if n > 1] for s in tiff.series]
-            plain = len(tiff.series) == 1 and tiff.series[0].dataoffset is not None
-    except (tifffile.TiffFileError, OSError, ValueError) as error:
-        raise LayerError(f"{file}: is not a readable TIFF ({error})") from None
-    for found in axes:
-        if "S" in found or len(set(found) - {"Y", "X"}) > 1:
-            raise ConfigError(f"{file}: has axes {''.join(found)}; a stack of grey sections [y, x] is read")
+    with _readable(file), tifffile.TiffFile(file) as tiff:
+        shapes = _shapes_ZYX(tiff, file)
+        plain = len(tiff.series) == 1 and tiff.series[0].dataoffset is not None
     if not plain:
         return None
-    mapped: np.ndarray = tifffile.memmap(file, mode="r")
-    return mapped.reshape(-1, *mapped.shape[-2:])
+    with _readable(file):
+        mapped: np.ndarray = tifffile.memmap(file, mode="r")
+        return mapped.reshape(shapes[0])
 
 
 def stack_sections(file: Path) -> Sections:
-    """Pages of a TIFF."""
-    pages = tifffile.TiffFile(file).pages
-    return _alike(str(file), len(pages), lambda number: _page(pages[number], file))
+    """Pages of a TIFF.
+
+    Raises:
+        LayerError: damaged. ConfigError: its pages are not its sections.
+    """
+    with _readable(file):
+        tiff = tifffile.TiffFile(file)
+        shapes, pages = _shapes_ZYX(tiff, file), tiff.pages
+        paged = (len(pages), *pages[0].shape)
+    declared = (sum(z for z, _, _ in shapes), *shapes[0][1:])
+    if paged != declared:
+        raise ConfigError(
+            f"{file}: says it has [z, y, x] = {list(declared)} but its pages are {list(paged)}; "
+            "write one section a page, or without compression"
+        )
+    return _alike(str(file), len(pages), lambda number: _page(pages, number, file))
+
+
+def _shapes_ZYX(tiff: tifffile.TiffFile, file: Path) -> list[tuple[int, int, int]]:
+    """Sections, rows and columns of each series, from its named axes; all axes but y and x count sections."""
+    out = []
+    for series in tiff.series:
+        sizes = [(axis, n) for axis, n in zip(series.axes, series.shape, strict=True) if n > 1]
+        found = [axis for axis, _ in sizes]
+        others = set(found) - {"Y", "X"}
+        if "S" in found or len(others) > 1 or found != sorted(found, key="YX".find):
+            raise ConfigError(f"{file}: has axes {''.join(found)}; a stack of grey sections [y, x] is read")
+        y, x = (dict(sizes).get(axis, 1) for axis in "YX")
+        out.append((math.prod(n for axis, n in sizes if axis in others), y, x))
+    if not out:
+        raise ConfigError(f"{file}: holds no picture; a stack of grey sections [y, x] is read")
+    return out
+
+
+@contextmanager
+def _readable(file: Path) -> Iterator[None]:
+    """Turn what a damaged TIFF raises into one LayerError that names the file."""
+    try:
+        yield
+    except EmsegError:
+        raise
+    except UNREADABLE as error:
+        raise LayerError(f"{file}: is not a readable TIFF ({error})") from None
 
 
 def _alike(where: str, count: int, section: Callable[[int], np.ndarray]) -> Sections:
@@ -110,26 +154,27 @@ def _natural(file: Path) -> tuple[list[str | int], str]:
     return [int(part) if n % 2 else part for n, part in enumerate(parts)], file.name
 
 
-def _page(page: Any, file: Path) -> np.ndarray:
+def _page(pages: Any, number: int, file: Path) -> np.ndarray:
+    with _readable(file):
+        page = pages[number]
     require_bytes(f"{file}: a section", page.nbytes, SECTION_BYTES)
     try:
         return np.asarray(page.asarray())
-    except (tifffile.TiffFileError, OSError, ValueError) as error:
+    except UNREADABLE as error:
         raise LayerError(f"{file}: page {page.index} is unreadable ({error})") from None
 
 
 def _picture(file: Path) -> np.ndarray:
     if file.suffix.lower() != ".png":
-        try:
-            with tifffile.TiffFile(file) as tiff:
-                return _page(tiff.pages[0], file)
-        except (tifffile.TiffFileError, OSError, IndexError) as error:
-            raise LayerError(f"{file}: is not a readable TIFF ({error})") from None
+        with _readable(file), tifffile.TiffFile(file) as tiff:
+            return _page(tiff.pages, 0, file)
     try:
         with PngImagePlugin.PngImageFile(file) as picture:
             if picture.mode not in GREY:
                 raise ConfigError(f"{file}: is a {picture.mode} picture; grey ones are read")
             require_bytes(f"{file}: a section", 2 * picture.width * picture.height, SECTION_BYTES)
             return np.asarray(picture)
-    except (OSError, SyntaxError) as error:
+    except EmsegError:
+        raise
+    except UNREADABLE as error:
         raise LayerError(f"{file}: is not a readable PNG ({error})") from None

@@ -10,19 +10,22 @@ from urllib.parse import urlsplit
 from emseg.tasks.volume.errors import ConfigError
 
 SCHEMES = ("file", "s3", "gs")
-SAFE_KEY = re.compile(r"[A-Za-z0-9][\w.+=,@\-]*(/[\w+=,@\-][\w.+=,@\-]*)*")
+SAFE_KEY = re.compile(r"[A-Za-z0-9][\w.+=,@\-]*(/[\w+=,@\-][\w.+=,@\-]*)*", re.ASCII)
+HALF_URL = re.compile(r"[A-Za-z][A-Za-z0-9+]*:/")  # a scheme that lost a slash
 
 
 def canonical_url(text: str) -> str:
     """Absolute URL of a folder: file://, s3:// or gs://; a bare path becomes file://. `precomputed://` is dropped.
 
     Raises:
-        ConfigError: another scheme, or a path with `..`.
+        ConfigError: another scheme, a path with `..`, or an empty or `.` segment after a bucket.
     """
     text = text.strip().removeprefix("precomputed://").rstrip("/")
     if not text:
         raise ConfigError("an empty URL names no layer: give a path, file://, s3:// or gs://")
     if "://" not in text:
+        if HALF_URL.match(text):
+            raise ConfigError(f"{redacted(text)}: is half a URL; write s3://, gs:// or file://, or ./ before a path")
         return "file://" + str(Path(os.path.expanduser(text)).absolute().resolve())
     scheme, rest = text.split("://", 1)
     if scheme not in SCHEMES:
@@ -31,6 +34,8 @@ def canonical_url(text: str) -> str:
         raise ConfigError(f"URL {redacted(text)}: '..', backslash and NUL are not allowed in a layer's path")
     if scheme == "file":
         return "file://" + str(Path(rest).absolute().resolve())
+    if any(part in ("", ".") for part in rest.split("/")):
+        raise ConfigError(f"URL {redacted(text)}: has an empty or '.' segment; write {scheme}://bucket/folder/layer")
     return text
 
 

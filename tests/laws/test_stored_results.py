@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,29 @@ def test_augmented_affinities_do_not_see_the_grid(tmp_path: Path, image: str, mo
     assert sum(found[0][key] != found[2][key] for key in found[0]) > 3
 
 
+@pytest.mark.parametrize("kind", ["global", "per_section"])
+def test_normalised_affinities_do_not_see_the_grid(tmp_path: Path, image: str, model: str, kind: str) -> None:
+    """With grey levels from a file too: equal over two grids, and other codes than without them."""
+    levels = tmp_path / "levels.json"
+    sections = {str(z): [20 + z, 150 + 2 * z, 0, 1] for z in range(60)}
+    levels.write_text(json.dumps({"low": 40, "high": 190, "sections": sections}))
+    box = ((-2, 12, 5), (26, 34, 25))
+    found = []
+    for n, (chunk, normalise) in enumerate(
+        [((32, 32, 32), kind), ((16, 32, 16), kind), ((32, 32, 32), "none")],
+    ):
+        values: dict[str, Any] = {
+            "source": {"layer": image},
+            "bbox": box,
+            "stages": {"predict": {"chunk_vx": chunk, "model": model}},
+            "normalise": {"kind": "none"} if normalise == "none" else {"kind": kind, "levels": str(levels)},
+        }
+        found.append(digests(finished(tmp_path / str(n), **values), "affinities"))
+    assert found[0] == found[1]
+    assert found[0].keys() == found[2].keys()
+    assert sum(found[0][key] != found[2][key] for key in found[0]) > 3
+
+
 def test_a_wholly_excluded_chunk_reads_nothing_and_writes_zeros(tmp_path: Path, image: str, model: str) -> None:
     """A chunk of bad sections alone has an empty list of inputs beside the cells, and its affinities are 0."""
     run = finished(
@@ -166,5 +190,5 @@ def test_affinities_that_are_none_are_refused_with_their_place(tmp_path: Path) -
     values[1, 2, 3, 4] = np.nan
     url = str(tmp_path / "affinities")
     create_layer(url, LayerSpec("image", "float32", 3, box, (8, 8, 8), (8, 8, 8))).write(box, values)
-    with pytest.raises(OSError, match=r"1, 2, 3, 4.*must lie in \[0, 1\]"):
+    with pytest.raises(OSError, match=r"channel 1, voxel 4,3,2 is nan: .*must lie in \[0, 1\]"):
         finished(tmp_path / "run", affinities={"layer": url})

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from emseg.tasks import base
 from emseg.tasks.base import canonical_json, fingerprint, json_digest
 from emseg.tasks.downsample import Downsample
 from emseg.tasks.kinds import KINDS
@@ -74,6 +75,23 @@ def test_lacking_fields_are_named(name):
     del fields[name]
     with pytest.raises(MessageError, match=f"field {name}"):
         Downsample.from_fields(fields)
+
+
+def test_what_reads_a_kind_is_built_once(monkeypatch):
+    """Fields are read and dumped through one adapter a kind, however often."""
+    built = []
+
+    class Counted(base.TypeAdapter):
+        def __init__(self, kind):
+            built.append(kind)
+            super().__init__(kind)
+
+    monkeypatch.setattr(base, "TypeAdapter", Counted)
+    base._adapter.cache_clear()
+    for _ in range(3):
+        assert Downsample.from_fields(TASK.fields()) == TASK
+    assert built == [Downsample]
+    base._adapter.cache_clear()
 
 
 def test_a_task_does_not_change():

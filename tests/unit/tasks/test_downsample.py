@@ -52,3 +52,19 @@ def test_cells_are_anchored_at_zero(tmp_path):
         cell = BBox.sized((2 * x, 2 * y, 2 * z), (2, 2, 2)).clipped(BOUNDS)
         mean = image_ZYX[cell.slices_ZYX(BOUNDS.min)].mean()
         assert abs(float(out_ZYX[z + 1, y - 1, x + 3]) - mean) <= 1
+
+
+def test_no_more_than_a_layer_of_chunks_is_held(tmp_path, monkeypatch):
+    """A tall core is read and written one layer of storage chunks at a time."""
+    layer = create_layer(
+        str(tmp_path), LayerSpec("image", "uint8", 1, BOUNDS, (4, 4, 40), (4, 4, 4), factors=((2, 2, 2),))
+    )
+    layer.write(BOUNDS, np.ones(BOUNDS.shape_ZYX, np.uint8))
+    context = Context({"a": LayerRef(layer.url)}, Objects(str(tmp_path / "run")))
+    fine, deepest = context.layer("a", 0), []
+    read = fine.read
+    monkeypatch.setattr(fine, "read", lambda box: deepest.append(box.size[2]) or read(box))
+    coarse = layer.at(1)
+    Downsample("down/0_0_0", coarse.bounds, "a", 1).execute(context)
+    assert max(deepest) == 8 < BOUNDS.size[2]
+    assert coarse.read(coarse.bounds).all()

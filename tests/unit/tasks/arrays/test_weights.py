@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from fractions import Fraction
 
 import numpy as np
@@ -77,6 +78,24 @@ def test_a_bad_probability_is_refused_with_its_place(value: float) -> None:
     probabilities[1, 2, 3, 4] = value
     with pytest.raises(LayerError, match=r"\[1, 2, 3, 4\]"):
         weights_from_probabilities(probabilities)
+
+
+def test_a_place_is_said_in_the_caller_s_words() -> None:
+    """Who knows what an index means says it; the first bad value counts, in array order."""
+    probabilities = np.zeros((2, 3, 4, 5), np.float32)
+    probabilities[1, 0, 2, 4] = probabilities[1, 2, 0, 0] = 2
+    with pytest.raises(LayerError, match=r"affinity at <\(1, 0, 2, 4\)> is 2.0"):
+        weights_from_probabilities(probabilities, lambda place: f"<{place}>")
+
+
+def test_probabilities_need_little_beside_their_weights() -> None:
+    """Temporary arrays are of one plane, not of the box."""
+    probabilities = np.random.default_rng(0).random((3, 40, 100, 100), np.float32)
+    tracemalloc.start()
+    weights = weights_from_probabilities(probabilities)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.3 * weights.nbytes
 
 
 def test_integers_are_no_probabilities() -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import struct
 
+import crackle
 import numpy as np
 import pytest
 from cloudvolume import chunks
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emseg.tasks.volume.codec import decoded
-from emseg.tasks.volume.errors import CorruptChunkError
+from emseg.tasks.volume.codec import content_bytes, decoded
+from emseg.tasks.volume.errors import CorruptChunkError, LayerError
 
 BLOCK = (8, 8, 8)
 SHAPE = (13, 9, 20, 1)
@@ -79,3 +80,60 @@ def test_an_image_bomb_is_refused_before_it_is_inflated():
     header = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sIIBBBBBI", 13, b"IHDR", 1 << 17, 1 << 17, 8, 0, 0, 0, 0, 0)
     with pytest.raises(CorruptChunkError, match="131072 x 131072 pixels"):
         decoded(header, "png", SHAPE, np.dtype("uint8"), BLOCK, "a")
+
+
+@pytest.mark.parametrize("encoding", ["crackle", "compresso"])
+def test_labels_whose_header_promises_another_shape_are_refused(encoding):
+    """A sound file of another shape, however few bytes it has, is refused by its header."""
+    pytest.importorskip(encoding)
+    array = labels(3, "uint32")
+    content = encoded(array, encoding)
+    assert np.array_equal(decoded(content, encoding, SHAPE, array.dtype, BLOCK, "a"), array.T)
+    with pytest.raises(CorruptChunkError, match=r"header says \[13, 9, 20\] voxels where \[9, 13, 20\]"):
+        decoded(content, encoding, (9, 13, 20, 1), array.dtype, BLOCK, "a")
+
+
+def test_a_label_bomb_is_refused_before_it_is_inflated():
+    """A crackle file of some bytes whose header says 20000 x 20000 x 30 voxels allocates nothing."""
+    header = crackle.header(encoded(labels(3, "uint32"), "crackle"))
+    header.sx = header.sy = 20000
+    header.sz = 30
+    with pytest.raises(CorruptChunkError, match="header says"):
+        decoded(header.tobytes() + bytes(137), "crackle", SHAPE, np.dtype("uint32"), BLOCK, "a")
+
+
+@pytest.mark.parametrize("encoding", ["fpzip", "kempressed", "zfpc", "jxl", "npz", "abc"])
+def test_an_encoding_whose_header_cannot_be_asked_is_not_read(encoding):
+    """Such an encoding is refused with those that are read."""
+    with pytest.raises(LayerError, match=f"a: encoding '{encoding}' is not read.*raw, png, jpeg"):
+        decoded(b"content", encoding, SHAPE, np.dtype("float32"), BLOCK, "a")
+
+
+def test_a_codec_that_runs_out_of_memory_names_the_object(monkeypatch):
+    """What a hostile file makes a codec raise never ends in a traceback."""
+    for error in (MemoryError("std::bad_alloc"), OverflowError("too large")):
+        monkeypatch.setattr(chunks, "decode", lambda *_, error=error: (_ for _ in ()).throw(error))
+        with pytest.raises(CorruptChunkError, match=f"key-of-chunk: cannot be decoded as raw .{error}"):
+            decoded(b"0", "raw", SHAPE, np.dtype("uint8"), BLOCK, "key-of-chunk")
+
+
+def test_wider_labels_than_the_layer_s_are_refused():
+    """64-bit labels in a chunk of a 32-bit layer would be cut."""
+    content = encoded(labels(3, "uint64"), "crackle")
+    with pytest.raises(CorruptChunkError, match="holds uint64 where uint32 is expected"):
+        decoded(content, "crackle", SHAPE, np.dtype("uint32"), BLOCK, "a")
+
+
+@given(
+    st.sampled_from(["uint32", "uint64"]),
+    st.tuples(*[st.integers(1, 40)] * 3),
+    st.tuples(*[st.sampled_from([1, 2, 8, 16])] * 3),
+    st.integers(1, 5000),
+)
+def test_no_sound_chunk_passes_the_budget(dtype, size, block, kinds):
+    """Labels of any number, in chunks of any shape against blocks of any shape, fit the bytes that are allowed."""
+    array = np.asfortranarray(np.random.default_rng(kinds).integers(0, kinds, (*size, 1)).astype(dtype))
+    content = bytes(chunks.encode(array, "compressed_segmentation", block_size=block))
+    slack = content_bytes("raw", (0, 0, 0, 1), 1, block)
+    allowed = content_bytes("compressed_segmentation", array.shape, array.dtype.itemsize, block)
+    assert len(content) <= allowed - slack + 4

@@ -125,3 +125,31 @@ def test_unknown_formats_and_absent_files_are_refused(tmp_path: Path) -> None:
         open_foreign(str(tmp_path / "a.raw"))
     with pytest.raises(ConfigError, match="does not exist"):
         open_foreign(str(tmp_path / "b.npy"))
+
+
+def test_an_empty_npy_file_is_refused(tmp_path: Path) -> None:
+    """A file without content is named."""
+    (tmp_path / "a.npy").write_bytes(b"")
+    with pytest.raises(LayerError, match=r"a\.npy: is not a plain npy array"):
+        open_foreign(str(tmp_path / "a.npy"))
+
+
+def test_an_archive_named_npy_is_refused(tmp_path: Path) -> None:
+    """An npz archive under the name of an npy array is named for what it is."""
+    np.savez(tmp_path / "a.npz", a=ARRAY)
+    (tmp_path / "a.npz").rename(tmp_path / "a.npy")
+    with pytest.raises(LayerError, match=r"a\.npy: is an npz archive"):
+        open_foreign(str(tmp_path / "a.npy"))
+
+
+def test_a_damaged_chunk_of_hdf5_is_refused_for_good(tmp_path: Path) -> None:
+    """A box over a chunk that does not unpack is a permanent error that names file, data set and box."""
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        dataset = file.create_dataset("raw", data=ARRAY, chunks=(7, 11, 13), compression="gzip")
+        where = dataset.id.get_chunk_info(0).byte_offset
+    content = bytearray((tmp_path / "a.h5").read_bytes())
+    content[where : where + 40] = b"\xff" * 40
+    (tmp_path / "a.h5").write_bytes(content)
+    with pytest.raises(LayerError, match=r"a\.h5:raw: is damaged") as caught:
+        open_foreign(str(tmp_path / "a.h5:raw")).read(BOX)
+    assert caught.value.permanent

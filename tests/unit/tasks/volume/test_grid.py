@@ -102,3 +102,10 @@ def test_a_huge_grid_costs_no_memory():
     grid = Grid(BBox.sized((0, 0, 0), (10**6,) * 3), (10, 10, 10))
     assert len(grid) == 10**15
     assert list(grid.indices_meeting(BBox.sized((999_990,) * 3, (10,) * 3))) == [(99_999,) * 3]
+
+
+@pytest.mark.parametrize("key", ["00_0_0", "0_01_0", "0_0_000", "\u0660_0_0", "0_\uff11_0", "0_0_0\n", "+1_0_0"])
+def test_an_index_is_written_in_one_way(key):
+    """Leading zeros and the digits of other scripts are no key, though they would name an index."""
+    with pytest.raises(ConfigError, match="not of this grid"):
+        Grid(BBox.sized((0, 0, 0), (8, 8, 8)), (4, 4, 4)).index_of(key)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from emseg.tasks.volume.bbox import BBox
 from emseg.tasks.volume.errors import LayerError
-from emseg.tasks.volume.info import LayerSpec, new_info, parse_channels, parse_dtype, parse_scale, reduced
+from emseg.tasks.volume.info import LayerSpec, new_info, parse_channels, parse_dtype, parse_emseg, parse_scale, reduced
 
 BOX = BBox.of((-5, 2, 7), (14, 23, 40))
 SPEC = LayerSpec("image", "uint8", 1, BOX, (4, 4.5, 40), (8, 8, 8), factors=((2, 2, 1), (2, 2, 2)))
@@ -54,7 +54,11 @@ def test_an_absent_mip_is_refused(mip):
         *[("resolution", v) for v in ([1, 1], [], None, ["a", 1, 1], 3, [0, 1, 1], [-4, 4, 4], [float("nan"), 1, 1])],
         *[("voxel_offset", v) for v in ([0.5, 0, 0], [0, 0], None, "abc")],
         *[("key", v) for v in ("/etc", "../other", "a/../../b")],
-        *[("compressed_segmentation_block_size", v) for v in ([0, 8, 8], [8, 8], None, "abc", [-8, 8, 8])],
+        *[
+            ("compressed_segmentation_block_size", v)
+            for v in ([0, 8, 8], [8, 8], None, "abc", [-8, 8, 8], [10**7, 8, 8])
+        ],
+        *[("sharding", v) for v in (5, "abc", [], True)],
     ],
 )
 def test_a_wrong_scale_is_refused_by_name(key, value):
@@ -110,3 +114,26 @@ def test_our_own_entry_is_kept():
         "image", "uint8", 3, BOX, (4, 4, 4), (8, 8, 8), compression="zstd", emseg={"offsets": [[-1, 0, 0]]}
     )
     assert new_info(spec)["emseg"] == {"compression": "zstd", "offsets": [[-1, 0, 0]]}
+
+
+@pytest.mark.parametrize(
+    "emseg",
+    [
+        *([], [1], 5, "abc"),
+        *({"compression": v} for v in ("br", "zip", 3, None)),
+        *({"offsets": v} for v in (5, "abc", [1], [[1, 2]], [[0.5, 0, 0]], [["a", 0, 0]])),
+        *({"table": v} for v in ("abc", 5, [], [0] * 255, [70000] * 256, [-1] * 256, [0.5] * 256, [None] * 256)),
+        {"table": list(range(255, -1, -1))},
+    ],
+)
+def test_a_wrong_entry_of_ours_is_refused_by_name(emseg):
+    """Whatever stands in `emseg` that should not is a LayerError with the layer's name."""
+    with pytest.raises(LayerError, match=r"layer x: .*emseg"):
+        parse_emseg({"emseg": emseg}, "layer x")
+
+
+def test_a_sound_entry_of_ours_is_read_as_it_is():
+    """Known and unknown entries come back; no entry is an empty one."""
+    emseg = {"compression": "zstd", "offsets": [[-1, 0, 0]], "table": list(range(256)), "model": "abc"}
+    assert parse_emseg({"emseg": emseg}, "layer x") == emseg
+    assert parse_emseg({}, "layer x") == parse_emseg({"emseg": None}, "layer x") == {}

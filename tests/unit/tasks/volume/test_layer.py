@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +15,10 @@ from hypothesis import strategies as st
 
 from emseg.tasks.context import Record
 from emseg.tasks.volume.bbox import BBox
-from emseg.tasks.volume.errors import CorruptChunkError, LayerError, LimitError
+from emseg.tasks.volume.errors import CorruptChunkError, LayerError, LimitError, TransientError
 from emseg.tasks.volume.info import LayerSpec
 from emseg.tasks.volume.layer import Layer, create_layer, open_layer
+from emseg.tasks.volume.objects import Objects
 
 BOUNDS = BBox.of((-7, 3, -2), (14, 23, 11))
 CHUNK = (8, 6, 5)
@@ -235,3 +238,104 @@ def test_a_layer_on_s3_is_the_same(cloud, tmp_path, compression):
     assert np.array_equal(np.asarray(CloudVolume(there.url, progress=False)[:]).T, array_CZYX)
     for key in here.object_keys():
         assert here.objects.get_stored(key) == there.objects.get_stored(key)
+
+
+@pytest.mark.parametrize("channels", [(0,), (2, 0), (2, 1, 0), ()])
+def test_channels_are_chosen(tmp_path, channels):
+    """Only the channels that are asked for come, in the order in which they are asked for."""
+    layer, array_CZYX = written(str(tmp_path), ("image", "uint8", 3, "raw", "gzip"))
+    box = BBox.sized((-3, 5, 0), (9, 9, 9))
+    assert np.array_equal(layer.read(box, channels), array_CZYX[list(channels)][:, *box.slices_ZYX(BOUNDS.min)])
+
+
+def test_thin_chunks_of_many_labels_are_read(tmp_path):
+    """Blocks are whole where chunks are thin: what was encoded is not refused for its size."""
+    box = BBox.sized((0, 0, 0), (256, 256, 1))
+    spec = LayerSpec("segmentation", "uint32", 1, box, (4, 4, 40), (256, 256, 1), "compressed_segmentation", "")
+    layer = create_layer(str(tmp_path), spec)
+    labels_ZYX = np.random.default_rng(0).integers(0, 33, box.shape_ZYX).astype(np.uint32)
+    layer.write(box, labels_ZYX)
+    assert np.array_equal(layer.read_ZYX(box), labels_ZYX)
+
+
+def test_an_object_too_large_to_be_its_chunk_is_not_read(tmp_path):
+    """A stored object above the budget is refused by its size on disk, before its bytes are in memory."""
+    layer, _ = written(str(tmp_path), ("image", "uint8", 1, "raw", ""))
+    key = next(layer.object_keys())
+    with open(tmp_path / key, "wb") as file:
+        file.truncate(1 << 42)
+    with pytest.raises(LimitError, match=key):
+        layer.read(BOUNDS)
+
+
+class Failing(Objects):
+    """Objects of which some puts fail."""
+
+    fails: tuple[str, ...] = ()
+
+    def put(self, key: str, content: bytes, encoding: str = "") -> str:
+        """Put, or fail by name."""
+        if key in self.fails:
+            raise TransientError(f"no {key}")
+        return super().put(key, content, encoding)
+
+
+def test_a_failed_put_is_raised_and_loses_no_other(tmp_path):
+    """Of the puts in flight the first failure is raised; those that succeeded are whole and noted."""
+    record = Record()
+    layer, array_CZYX = written(str(tmp_path / "a"), name="a")
+    objects = Failing(str(tmp_path / "b"))
+    failing = Layer(objects, layer.info, name="a", record=record)
+    keys = list(layer.object_keys())
+    objects.fails = (keys[1], keys[3])
+    with pytest.raises(TransientError, match=f"no {keys[1]}"):
+        failing.write(BOUNDS, array_CZYX)
+    there = [key for key in keys if objects.exists(key)]
+    assert keys[1] not in there
+    assert len(there) > 1
+    assert record.outputs == {f"a/{key}": layer.objects.get_stored(key).digest for key in there}
+
+
+def test_puts_of_one_write_overlap(tmp_path):
+    """A second put begins while the first waits, and digests are noted in the order of the chunks."""
+    both = threading.Barrier(2, timeout=20)
+
+    class Meeting(Objects):
+        count = itertools.count()
+
+        def put(self, key: str, content: bytes, encoding: str = "") -> str:
+            if next(self.count) < 2:
+                both.wait()
+            return super().put(key, content, encoding)
+
+    record = Record()
+    layer, array_CZYX = written(str(tmp_path / "a"))
+    meeting = Layer(Meeting(str(tmp_path / "b")), layer.info, name="a", record=record)
+    meeting.write(BOUNDS, array_CZYX)
+    assert list(record.outputs) == [f"a/{key}" for key in layer.object_keys()]
+
+
+def test_nothing_is_written_of_a_box_that_cuts_a_chunk(tmp_path):
+    """A box whose last storage chunk is cut is refused before the first is written."""
+    layer = create_layer(str(tmp_path), LayerSpec("image", "uint8", 1, BOUNDS, (4, 4.5, 40), CHUNK))
+    box = BBox.sized(BOUNDS.min, (8, 6, 9))
+    with pytest.raises(LayerError, match="cuts storage chunk"):
+        layer.write(box, np.zeros((1, *box.shape_ZYX), np.uint8))
+    assert list(layer.objects.list()) == ["info"]
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b'{"scales": 3}'])
+def test_a_torn_layer_is_not_created_again(tmp_path, content):
+    """An info that is no layer's is refused by name where a layer is to be."""
+    (tmp_path / "info").write_bytes(content)
+    with pytest.raises(LayerError, match=f"layer file://{tmp_path}"):
+        create_layer(str(tmp_path), LayerSpec("image", "uint8", 1, BOUNDS, (4, 4.5, 40), CHUNK))
+
+
+@pytest.mark.parametrize("emseg", [[1], {"table": "abc"}, {"offsets": 5}])
+def test_a_wrong_entry_of_ours_stops_the_opening(tmp_path, emseg):
+    """The emseg object is checked before anything is read through it."""
+    layer, _ = written(str(tmp_path))
+    (tmp_path / "info").write_text(json.dumps({**layer.info, "emseg": emseg}))
+    with pytest.raises(LayerError, match=f"layer file://{tmp_path}: emseg"):
+        open_layer(str(tmp_path))

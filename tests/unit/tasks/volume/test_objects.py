@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import os
 import subprocess
 import sys
@@ -177,3 +178,49 @@ def test_a_failed_step_leaves_nothing(tmp_path, monkeypatch, fails):
         objects.put("a", b"content")
     assert caught.value.exit_code == 75
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(("old", "new"), itertools.permutations(["", "gzip", "zstd"], 2))
+def test_a_put_replaces_every_compression(objects, old, new):
+    """The last put wins however either is compressed, and the key is listed once."""
+    objects.put("a", b"old", old)
+    objects.put("a", b"new", new)
+    assert objects.get("a") == b"new"
+    assert list(objects.list()) == ["a"]
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "zstd"])
+def test_create_sees_a_compressed_object(objects, encoding):
+    """A key that holds a compressed object is not free."""
+    objects.put("a", b"first", encoding)
+    assert not objects.create("a", b"second")
+    assert objects.get("a") == b"first"
+
+
+def test_a_file_above_the_limit_is_not_read(tmp_path):
+    """A file of terabytes is refused by its size, not by what it does to memory."""
+    with open(tmp_path / "a", "wb") as file:
+        file.truncate(1 << 42)
+    with pytest.raises(LimitError, match="a: is stored in 4398046511104 bytes"):
+        Objects(str(tmp_path)).get("a")
+
+
+def test_content_of_just_the_budget_passes(objects):
+    """What cannot be compressed, and so is stored in more bytes than it has, is read under its own budget."""
+    content = os.urandom(1000)
+    for encoding in ("", "gzip", "zstd"):
+        objects.put(f"a{encoding}", content, encoding)
+        assert objects.get(f"a{encoding}", 1000) == content
+
+
+def test_new_folders_are_synced_into_their_parents(tmp_path, monkeypatch):
+    """Every folder that a put makes is fsynced into the folder above it, so that a power cut loses none."""
+    synced = []
+    monkeypatch.setattr("emseg.tasks.volume.objects._sync_folder", lambda path: synced.append(path))
+    objects = Objects(str(tmp_path / "root"))
+    objects.put("a/b/c", b"content")
+    root = tmp_path / "root"
+    assert synced == [tmp_path, root, root / "a", root / "a" / "b"]
+    synced.clear()
+    objects.put("a/b/d", b"content")
+    assert synced == [root / "a" / "b"]

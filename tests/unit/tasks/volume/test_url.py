@@ -227,3 +227,30 @@ def test_a_refused_url_shows_no_secret():
 def test_what_cannot_be_parsed_can_be_redacted(url):
     """A URL that no parser takes is still fit for a log."""
     assert redacted(url)
+
+
+@pytest.mark.parametrize("key", ["a\u0660", "stats/\u0660_0_0", "a/\u00e9", "a\u00b2"])
+def test_a_key_is_plain_ascii(key):
+    """Letters and digits of other scripts, which look or count like plain ones, are refused."""
+    with pytest.raises(ConfigError, match="not allowed"):
+        require_key(key)
+
+
+@pytest.mark.parametrize("text", ["s3:/bucket/a", "gs:/a", "file:/a", "precomputed://s3:/bucket/a", "S3:/b", "n5+x:/a"])
+def test_half_a_url_is_no_path(text):
+    """A scheme with one slash is a slip, not a folder below this one."""
+    with pytest.raises(ConfigError, match="half a URL"):
+        canonical_url(text)
+
+
+@pytest.mark.parametrize("text", ["s3:///a", "s3://b//a", "gs://b/./a", "s3://b/a/.", "s3://./a"])
+def test_a_segment_of_a_bucket_s_path_has_a_name(text):
+    """An empty or '.' segment would be another object than the one that is meant."""
+    with pytest.raises(ConfigError, match="segment"):
+        canonical_url(text)
+
+
+@pytest.mark.parametrize("text", ["a:b", "./s3:/a", "data/s3:/a"])
+def test_a_path_may_hold_a_colon(text):
+    """A colon elsewhere is part of a path."""
+    assert canonical_url(text).startswith("file:///")
