@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
+from emseg.pipeline.queue_trouble import is_transient
 from emseg.tasks.volume.errors import EmsegError
 
 EXIT_GRACE_S = 2.0  # for a child to close its files before it is killed
@@ -27,6 +28,7 @@ class Outcome:
     message: str = ""
     permanent: bool = False
     trace: str = ""
+    transient: bool = False  # storage or network is to blame: the attempt does not count
 
     @property
     def exception(self) -> EmsegError:
@@ -40,7 +42,7 @@ def failure(key: str, attempt: str, error: BaseException) -> Outcome:
     """Outcome of an exception."""
     permanent = isinstance(error, EmsegError) and error.permanent
     trace = "".join(traceback.format_exception(error))
-    return Outcome(key, attempt, None, type(error).__name__, str(error), permanent, trace)
+    return Outcome(key, attempt, None, type(error).__name__, str(error), permanent, trace, is_transient(error))
 
 
 class Child:

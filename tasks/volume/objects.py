@@ -24,6 +24,7 @@ __all__ = ["Backend", "FileBackend", "Objects", "Stored", "sha256"]
 FORBIDDEN = (
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT),
     *(errno.EEXIST, errno.ENOTDIR, errno.ENAMETOOLONG),  # a file where a folder should be, a name that no disk takes
+    *(errno.EISDIR, errno.ELOOP, errno.EINVAL),
 )
 
 
@@ -122,7 +123,7 @@ class FileBackend:
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 continue
             except OSError as error:
-                raise LayerError(f"{self.root / key}: cannot be read ({error.strerror}); mend rights or disk") from None
+                raise _unread(error, self.root / key) from error
         return None
 
     def put(self, key: str, stored: Stored) -> None:
@@ -140,7 +141,7 @@ class FileBackend:
     def list(self, prefix: str) -> Iterator[str]:
         """Keys below a folder, sorted; temporary files are left out."""
         base = self.root / prefix if prefix else self.root
-        for folder, folders, files in os.walk(base):
+        for folder, folders, files in os.walk(base, onerror=_unless_absent):
             folders[:] = sorted(f for f in folders if not f.startswith("."))
             relative = Path(folder).relative_to(self.root)
             for name in sorted(files):
@@ -166,12 +167,30 @@ class FileBackend:
                 temporary.unlink(missing_ok=True)
             _sync_folder(target.parent)
         except OSError as error:
-            if error.errno in FORBIDDEN:
+            if not passes(error):
                 raise LayerError(
                     f"{target}: cannot be written ({error.strerror}); choose a place you may write"
                 ) from None
             raise TransientError(f"{target}: cannot be written ({error.strerror}); free space and go on") from error
         return True
+
+
+def passes(error: OSError) -> bool:
+    """Whether a file system's error may pass by itself: a full disk, a stale mount, a time-out, too many files."""
+    if isinstance(error, (ConnectionError, TimeoutError)):
+        return True
+    return error.errno is not None and error.errno not in FORBIDDEN
+
+
+def _unread(error: OSError, path: Path) -> TransientError | LayerError:
+    if passes(error):
+        return TransientError(f"{path}: cannot be read ({error.strerror}); go on when the disk is well")
+    return LayerError(f"{path}: cannot be read ({error.strerror}); mend rights or name")
+
+
+def _unless_absent(error: OSError) -> None:
+    if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        raise _unread(error, Path(error.filename)) from error
 
 
 def _write_synced(path: Path, content: bytes) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +17,7 @@ from emseg.tasks.volume.objects import Objects, sha256
 CREATORS, NAMES = 4, 30
 CREATOR = """
 import sys
+from pathlib import Path
 from emseg.tasks.volume.objects import Objects
 objects, mine = Objects(sys.argv[1]), sys.argv[2]
 print("ready", flush=True)
@@ -177,3 +180,31 @@ def test_a_failed_step_leaves_nothing(tmp_path, monkeypatch, fails, left):
         objects.put("a", b"content")
     assert caught.value.exit_code == 75
     assert os.listdir(tmp_path) == left
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [("ESTALE", TransientError), ("EIO", TransientError), ("EMFILE", TransientError), ("ETIMEDOUT", TransientError)]
+    + [("EACCES", LayerError), ("ENAMETOOLONG", LayerError)],
+)
+def test_a_read_that_may_pass_is_temporary(tmp_path, monkeypatch, code, error):
+    """A stale mount, a bad sector or too many open files may pass; what is forbidden stays forbidden."""
+
+    def refused(path):
+        raise OSError(getattr(errno, code), os.strerror(getattr(errno, code)))
+
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    with pytest.raises(error, match="a/b: cannot be read"):
+        Objects(str(tmp_path)).get("a/b")
+
+
+def test_a_folder_that_cannot_be_listed_is_not_taken_for_empty(tmp_path, monkeypatch):
+    """A lost mount under list() is an error, an absent folder holds nothing."""
+
+    def lost(path):
+        raise OSError(errno.EIO, "Input/output error", str(path))
+
+    assert list(Objects(str(tmp_path)).list("absent")) == []
+    monkeypatch.setattr(os, "scandir", lost)
+    with pytest.raises(TransientError, match="cannot be read"):
+        list(Objects(str(tmp_path)).list("a"))
