@@ -12,7 +12,7 @@ from emseg.tasks.volume.errors import EmsegError, TransientError
 from emseg.tasks.volume.objects import passes
 
 TROUBLE = (TransientError, BotoCoreError, ClientError, GoogleAPIError, GoogleAuthError, RequestException)
-UNREADABLE = (EmsegError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
+UNREADABLE = (EmsegError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, OSError)
 NOWHERE = ("NoSuchBucket", "NoSuchKey", "InvalidBucketName", "404")
 REFUSED = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "403")
 LATER = (408, 425, 429)  # of the statuses below 500, those that ask to come again
@@ -22,7 +22,11 @@ def is_poison(error: Exception) -> bool:
     """Whether reading a message failed for good: malformed, of another plan, or of a place that is not there."""
     if isinstance(error, ClientError):
         return _code(error) in NOWHERE
-    return isinstance(error, UNREADABLE) and not isinstance(error, TROUBLE)
+    if isinstance(error, TROUBLE):
+        return False
+    if isinstance(error, OSError) and not isinstance(error, EmsegError):
+        return not passes(error)
+    return isinstance(error, UNREADABLE)
 
 
 def is_transient(error: BaseException) -> bool:

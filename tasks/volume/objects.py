@@ -123,7 +123,7 @@ class FileBackend:
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 continue
             except OSError as error:
-                raise _unread(error, self.root / key) from error
+                raise _refused(error, self.root / key, "read") from error
         return None
 
     def put(self, key: str, stored: Stored) -> None:
@@ -151,7 +151,12 @@ class FileBackend:
     def delete(self, key: str) -> None:
         """Remove an object if it is there."""
         for suffix in SUFFIX.values():
-            (self.root / (key + suffix)).unlink(missing_ok=True)
+            try:
+                (self.root / (key + suffix)).unlink(missing_ok=True)
+            except NotADirectoryError:
+                continue
+            except OSError as error:
+                raise _refused(error, self.root / key, "removed") from error
 
     def _write(self, name: str, content: bytes, *, replace: bool) -> bool:
         target = self.root / name
@@ -182,15 +187,15 @@ def passes(error: OSError) -> bool:
     return error.errno is not None and error.errno not in FORBIDDEN
 
 
-def _unread(error: OSError, path: Path) -> TransientError | LayerError:
+def _refused(error: OSError, path: Path, verb: str) -> TransientError | LayerError:
     if passes(error):
-        return TransientError(f"{path}: cannot be read ({error.strerror}); go on when the disk is well")
-    return LayerError(f"{path}: cannot be read ({error.strerror}); mend rights or name")
+        return TransientError(f"{path}: cannot be {verb} ({error.strerror}); go on when the disk is well")
+    return LayerError(f"{path}: cannot be {verb} ({error.strerror}); mend rights or name")
 
 
 def _unless_absent(error: OSError) -> None:
     if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
-        raise _unread(error, Path(error.filename)) from error
+        raise _refused(error, Path(error.filename), "listed") from error
 
 
 def _write_synced(path: Path, content: bytes) -> None:

@@ -184,8 +184,10 @@ def test_a_failed_step_leaves_nothing(tmp_path, monkeypatch, fails, left):
 
 @pytest.mark.parametrize(
     ("code", "error"),
-    [("ESTALE", TransientError), ("EIO", TransientError), ("EMFILE", TransientError), ("ETIMEDOUT", TransientError)]
-    + [("EACCES", LayerError), ("ENAMETOOLONG", LayerError)],
+    [
+        *[("ESTALE", TransientError), ("EIO", TransientError), ("EMFILE", TransientError)],
+        *[("ETIMEDOUT", TransientError), ("EACCES", LayerError), ("ENAMETOOLONG", LayerError)],
+    ],
 )
 def test_a_read_that_may_pass_is_temporary(tmp_path, monkeypatch, code, error):
     """A stale mount, a bad sector or too many open files may pass; what is forbidden stays forbidden."""
@@ -198,6 +200,18 @@ def test_a_read_that_may_pass_is_temporary(tmp_path, monkeypatch, code, error):
         Objects(str(tmp_path)).get("a/b")
 
 
+def test_a_removal_that_may_pass_is_temporary(tmp_path, monkeypatch):
+    """A lost mount under delete() is trouble that may pass, and what is absent is no error."""
+
+    def lost(path, missing_ok):
+        raise OSError(errno.EIO, "Input/output error", str(path))
+
+    Objects(str(tmp_path)).delete("absent")
+    monkeypatch.setattr(Path, "unlink", lost)
+    with pytest.raises(TransientError, match="cannot be removed"):
+        Objects(str(tmp_path)).delete("a")
+
+
 def test_a_folder_that_cannot_be_listed_is_not_taken_for_empty(tmp_path, monkeypatch):
     """A lost mount under list() is an error, an absent folder holds nothing."""
 
@@ -206,5 +220,5 @@ def test_a_folder_that_cannot_be_listed_is_not_taken_for_empty(tmp_path, monkeyp
 
     assert list(Objects(str(tmp_path)).list("absent")) == []
     monkeypatch.setattr(os, "scandir", lost)
-    with pytest.raises(TransientError, match="cannot be read"):
+    with pytest.raises(TransientError, match="cannot be listed"):
         list(Objects(str(tmp_path)).list("a"))
