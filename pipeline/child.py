@@ -48,15 +48,17 @@ def failure(key: str, attempt: str, error: BaseException) -> Outcome:
 class Child:
     """One child process and what it is doing."""
 
-    def __init__(self, device: str = "cpu", root: str | None = None) -> None:
-        self.device, self.root = device, root
+    def __init__(self, device: str = "cpu", root: str | None = None, read_roots: tuple[str, ...] = ()) -> None:
+        self.device, self.root, self.read_roots = device, root, read_roots
         self.key = self.attempt = ""
         self._start()
 
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=serve, args=(theirs, self.device, self.root), daemon=True)
+        self.process = context.Process(
+            target=serve, args=(theirs, self.device, self.root, self.read_roots), daemon=True
+        )
         self.process.start()
         theirs.close()
 
@@ -111,7 +113,7 @@ class Child:
             self.process.join()
 
 
-def serve(pipe: Connection, device: str, root: str | None) -> None:
+def serve(pipe: Connection, device: str, root: str | None, read_roots: tuple[str, ...] = ()) -> None:
     """Loop of the child: execute messages until the parent goes away."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -123,7 +125,8 @@ def serve(pipe: Connection, device: str, root: str | None) -> None:
         except EOFError:
             return
         try:
-            answer: dict[str, Any] = {"receipt": json.loads(run_message(message, attempt, device, root))}
+            receipt = run_message(message, attempt, device, root, read_roots)
+            answer: dict[str, Any] = {"receipt": json.loads(receipt)}
         except Exception as error:  # noqa: BLE001  the worker's outermost loop: report whatever it was
             outcome = vars(failure("", "", error))
             answer = {k: v for k, v in outcome.items() if k not in ("key", "attempt")}
