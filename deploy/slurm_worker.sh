@@ -1,5 +1,5 @@
 #!/bin/bash
-# An array of workers over a queue on shared storage: sbatch --array=1-32 deploy/slurm_worker.sh fq:///shared/queue cpu
+# An array of workers over a queue on shared storage: sbatch --array=1-32 deploy/slurm_worker.sh fq:///shared/queue cpu /shared
 #SBATCH --job-name=emseg
 #SBATCH --cpus-per-task=1
 #SBATCH --mem=4G
@@ -8,8 +8,9 @@
 set -euo pipefail
 queue=${1:?a queue, fq://folder or sqs://name}
 class=${2:-cpu}
+root=${3:+--root=$3} # the workers touch runs and layers below this folder or URL only
 export OMP_NUM_THREADS=1
-emseg worker "$queue" --class "$class" --stop-when-empty-s 600 &
+emseg worker "$queue" --class "$class" ${root:+"$root"} --stop-when-empty-s 600 &
 child=$!
 trap 'kill -TERM "$child"; wait "$child"' TERM # hand the task back before the limit
 wait "$child"
