@@ -32,6 +32,11 @@ class Census:
         return self._by_stage({t.name: self.rows[t.name].count(DONE) for t in self.tiers})
 
     @property
+    def complete(self) -> bool:
+        """Whether every wanted task has a receipt."""
+        return self.done == self.planned
+
+    @property
     def unwanted(self) -> int:
         """Number of tasks without receipts that nobody wants yet: stitching that was not asked for."""
         wanted = {t.name for t in self.tiers}

@@ -53,12 +53,14 @@ class Ledger:
 
         Raises:
             NotDeterministicError: an earlier receipt proves other bytes.
+            TransientError: an earlier receipt was in the way and is gone.
         """
         if self.run.create(f"receipts/{key}.json", canonical_json(receipt)):
             return True
         first = self.receipt(key)
         if first is None:
-            raise TransientError(f"task {key}: its receipt was there and is gone (forgiven?); run the task again")
+            where = self.run.where(f"receipts/{key}.json")
+            raise TransientError(f"{where}: was in the way, and is not there; try again")
         if first.get("outputs") != receipt["outputs"]:
             error = NotDeterministicError(
                 f"task {key}: a second execution wrote other bytes than the first ({_unlike(first, receipt)}); "
