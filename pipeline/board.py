@@ -55,6 +55,4 @@ class Board:
 
     def _place(self, key: str) -> tuple[Tier, int]:
         tier = self.plan.tier_of(key)
-        x, y, z = tier.grid.index_of(key.rsplit("/", 1)[1])
-        nx, ny, _ = tier.grid.shape
-        return tier, x + nx * (y + ny * z)
+        return tier, tier.grid.place(tier.grid.index_of(key.rsplit("/", 1)[1]))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
+from emseg.pipeline.queue_trouble import is_transient
 from emseg.tasks.volume.errors import EmsegError
 
 EXIT_GRACE_S = 2.0  # for a child to close its files before it is killed
@@ -27,6 +28,7 @@ class Outcome:
     message: str = ""
     permanent: bool = False
     trace: str = ""
+    transient: bool = False  # storage or network is to blame: the attempt does not count
 
     @property
     def exception(self) -> EmsegError:
@@ -40,21 +42,23 @@ def failure(key: str, attempt: str, error: BaseException) -> Outcome:
     """Outcome of an exception."""
     permanent = isinstance(error, EmsegError) and error.permanent
     trace = "".join(traceback.format_exception(error))
-    return Outcome(key, attempt, None, type(error).__name__, str(error), permanent, trace)
+    return Outcome(key, attempt, None, type(error).__name__, str(error), permanent, trace, is_transient(error))
 
 
 class Child:
     """One child process and what it is doing."""
 
-    def __init__(self, device: str = "cpu", root: str | None = None) -> None:
-        self.device, self.root = device, root
+    def __init__(self, device: str = "cpu", root: str | None = None, read_roots: tuple[str, ...] = ()) -> None:
+        self.device, self.root, self.read_roots = device, root, read_roots
         self.key = self.attempt = ""
         self._start()
 
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=serve, args=(theirs, self.device, self.root), daemon=True)
+        self.process = context.Process(
+            target=serve, args=(theirs, self.device, self.root, self.read_roots), daemon=True
+        )
         self.process.start()
         theirs.close()
 
@@ -109,7 +113,7 @@ class Child:
             self.process.join()
 
 
-def serve(pipe: Connection, device: str, root: str | None) -> None:
+def serve(pipe: Connection, device: str, root: str | None, read_roots: tuple[str, ...] = ()) -> None:
     """Loop of the child: execute messages until the parent goes away."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -121,7 +125,8 @@ def serve(pipe: Connection, device: str, root: str | None) -> None:
         except EOFError:
             return
         try:
-            answer: dict[str, Any] = {"receipt": json.loads(run_message(message, attempt, device, root))}
+            receipt = run_message(message, attempt, device, root, read_roots)
+            answer: dict[str, Any] = {"receipt": json.loads(receipt)}
         except Exception as error:  # noqa: BLE001  the worker's outermost loop: report whatever it was
             outcome = vars(failure("", "", error))
             answer = {k: v for k, v in outcome.items() if k not in ("key", "attempt")}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
+import structlog
 import typer
 
 from emseg.pipeline.check import check_run
@@ -17,6 +20,7 @@ from emseg.pipeline.progress import bars
 from emseg.pipeline.receipts import Ledger
 from emseg.pipeline.runner import run_plan, stitch
 from emseg.pipeline.status import Status, status_of
+from emseg.pipeline.status import retry as retry_failed
 from emseg.pipeline.yamlfile import load_yaml
 from emseg.tasks.volume.objects import Objects
 
@@ -117,34 +121,65 @@ def worker(
     queue: Annotated[str, typer.Argument(help="fq://folder or sqs://name", metavar="QUEUE")],
     task_class: Annotated[str, typer.Option("--class", help="cpu, gpu or big")] = "cpu",
     gpus: Annotated[str, typer.Option(help="all, or numbers: one process a device")] = "",
-    root: Annotated[str, typer.Option(help="only serve runs below this URL")] = "",
-    lease_s: Annotated[float, typer.Option(help="how long a silent worker keeps a task")] = 300.0,
-    stop_when_empty_s: Annotated[float, typer.Option(help="end after the queue was empty so long; 0: never")] = 0.0,
+    root: Annotated[str, typer.Option(help="only serve runs, and their layers, below this URL")] = "",
+    read_root: Annotated[list[str], typer.Option(help="with --root: also read layers below this URL; repeatable")] = [],  # noqa: B006
+    lease_s: Annotated[float, typer.Option(min=10, max=43200, help="how long a silent worker keeps a task")] = 300.0,
+    task_limit_s: Annotated[float, typer.Option(min=1, help="a task that takes longer is ended and counts")] = 21600.0,
+    stop_when_empty_s: Annotated[
+        float, typer.Option(min=0, help="end after the queue was empty so long; 0: never")
+    ] = 0.0,
+    as_json: AsJson = False,
 ) -> None:
     """Serve a queue: one of many, in containers or anywhere. SIGTERM hands the task back."""
+    _log_progress()
     from emseg.pipeline.queue_fleet import chosen_devices, found_gpus, supervise
     from emseg.pipeline.worker import work
 
     devices = chosen_devices(gpus, found_gpus() if gpus else 0)
-    options = {"root": root or None, "lease_s": lease_s, "stop_when_empty_s": stop_when_empty_s or None}
+    options: dict[str, Any] = {
+        **{"root": root or None, "read_roots": tuple(read_root), "lease_s": lease_s},
+        **{"task_limit_s": task_limit_s, "stop_when_empty_s": stop_when_empty_s or None},
+    }
     if len(devices) > 1:
         raise typer.Exit(supervise(devices, queue, task_class, **options))
-    work(queue, task_class, device=devices[0], **options)  # type: ignore[arg-type]
+    served = work(queue, task_class, device=devices[0], **options)
+    values = vars(served)
+    say(values, as_json, ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in values.items()))
+    if not served.sound:
+        raise typer.Exit(1)
+
+
+def _log_progress() -> None:
+    """A worker and a driver run unwatched: their log tells what they do, also that of their child processes."""
+    os.environ["EMSEG_LOG_LEVEL"] = str(logging.INFO)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
 
 
 def drive(
     run_url: RunUrl,
     queue: QueueUrl,
-    final: Annotated[bool, typer.Option("--stitch", help="also run resolve, relabel and downsample")] = False,
-    every_s: Annotated[float, typer.Option(help="seconds between sweeps")] = 30.0,
+    final: Annotated[
+        bool | None,
+        typer.Option("--stitch/--no-stitch", help="whether resolve, relabel and downsample may start; else as before"),
+    ] = None,
+    every_s: Annotated[float, typer.Option(min=1, help="seconds between sweeps")] = 30.0,
     as_json: AsJson = False,
 ) -> None:
     """Feed and heal a queue run until it is complete: compares plan and receipts, puts back what was lost."""
+    _log_progress()
     from emseg.pipeline.drive import drive as drive_run
 
     sweep = drive_run(run_url, queue, final=final, every_s=every_s, watch=lambda s: note(f"done {s.done}"))
-    values = {"done": sweep.done, "planned": sweep.planned, "quarantined": list(sweep.quarantined)}
-    say(values, as_json, f"done {sweep.done} of {sweep.planned}; quarantined: {', '.join(sweep.quarantined) or 'none'}")
+    bad = [*sweep.quarantined, *sweep.contradicted]
+    values = {
+        **{"done": sweep.done, "planned": sweep.planned, "quarantined": list(sweep.quarantined)},
+        **{"contradicted": list(sweep.contradicted), "complete": sweep.complete, "unasked": sweep.unasked},
+        "dead": sweep.dead,
+    }
+    lines = [f"done {sweep.done} of {sweep.planned}; quarantined: {', '.join(bad[:10]) or 'none'}"]
+    if sweep.complete and sweep.unasked:
+        lines.append(f"chunks complete; stitching not asked for: `emseg stitch {run_url}`, or drive with --stitch")
+    say(values, as_json, *lines)
     if not sweep.complete:
         raise typer.Exit(1)
 
@@ -162,8 +197,7 @@ def status(
     ledger = Ledger(run_objects)
     state = status_of(found, ledger)
     if retry:
-        for key in state.failures:
-            ledger.forgive(key)
+        retry_failed(ledger)
         state = status_of(found, ledger)
     if repair:
         from emseg.pipeline.drive import repair as repair_run

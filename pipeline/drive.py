@@ -16,7 +16,6 @@ from itertools import islice
 
 from emseg.pipeline.plan import Plan, load_plan
 from emseg.pipeline.queue import TASK_CLASSES, Queues
-from emseg.pipeline.queue_attempts import live_for_s
 from emseg.pipeline.queue_census import Census
 from emseg.pipeline.queue_feed import FeedSettings, enqueue
 from emseg.pipeline.queue_message import Size
@@ -30,7 +29,11 @@ DUTY = 10  # a sweep of a large run may take minutes: rest at least this many ti
 
 @dataclass(frozen=True)
 class Sweep:
-    """What one comparison found and did; `holes` are ready tasks that nobody works on."""
+    """What one comparison found and did.
+
+    `holes` are ready tasks that nobody works on; `contradicted` done ones of which a later execution wrote other bytes;
+    `unasked` counts tasks of stitching that may not start yet: they are in neither `planned` nor `done`.
+    """
 
     planned: dict[str, int]
     done: dict[str, int]
@@ -39,12 +42,14 @@ class Sweep:
     live: int
     enqueued: int
     quarantined: tuple[str, ...]
+    contradicted: tuple[str, ...]
+    unasked: int
     dead: int
 
     @property
     def complete(self) -> bool:
-        """Whether every wanted task has a receipt."""
-        return self.done == self.planned
+        """Whether every wanted task has a receipt that nobody contradicts."""
+        return self.done == self.planned and not self.contradicted
 
     @property
     def stuck(self) -> bool:
@@ -74,7 +79,10 @@ class Sweeper:
         again = [k for k in holes if k not in self.recent] or holes
         enqueued = enqueue(self.plan, self.ledger, self.queues, again[:lacking]) if act else 0
         self.recent = set(again[:lacking]) if act else self.recent
-        return Sweep(census.planned, census.done, queued, len(holes), live, enqueued, quarantined, dead)
+        return Sweep(
+            *(census.planned, census.done, queued, len(holes), live, enqueued, quarantined),
+            *(tuple(filter(self._contradicted, self.ledger.failed_keys())), census.unwanted, dead),
+        )
 
     def _queued(self) -> tuple[Size, int]:
         """Messages in the queues of all classes that the plan uses, and those set aside."""
@@ -92,9 +100,12 @@ class Sweeper:
         return states["hole"], len(states["live"]), tuple(states["quarantined"])
 
     def _state(self, key: str) -> str:
-        if self.ledger.quarantined(key):
+        if self.ledger.given_up(key):
             return "quarantined"
-        return "live" if live_for_s(self.ledger, key) > 0 else "hole"
+        return "live" if self.ledger.live_for_s(key) > 0 else "hole"
+
+    def _contradicted(self, key: str) -> bool:
+        return self.ledger.exists(key) and self.ledger.contradicted(key)
 
 
 def drive(

@@ -7,10 +7,11 @@ import os
 import platform
 import resource
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from emseg.pipeline.fence import layers_to_read, require_layers_inside, require_run_inside
 from emseg.pipeline.plan import Plan, load_plan
 from emseg.tasks.base import Task, canonical_json, fingerprint
 from emseg.tasks.context import Context, Record
@@ -26,11 +27,16 @@ def message_of(plan: Plan, run_url: str, key: str) -> str:
     return canonical_json(message).decode()
 
 
-def parse_message(text: str, root: str | None = None) -> tuple[Plan, Objects, Task]:
+def parse_message(text: str, root: str | None = None, read_roots: Sequence[str] = ()) -> tuple[Plan, Objects, Task]:
     """Plan, run directory and task of a message.
 
+    Args:
+        root: below it lie the run and its layers; None: anywhere.
+        read_roots: below these may lie layers that are only read.
+
     Raises:
-        MessageError: not a message, another plan than the run directory's, or a task that the plan does not hold.
+        MessageError: not a message, another plan than the run directory's, a task that the plan does not hold, or a
+            place outside the roots.
     """
     try:
         raw = json.loads(text)
@@ -38,11 +44,9 @@ def parse_message(text: str, root: str | None = None) -> tuple[Plan, Objects, Ta
         key = str(fields["key"])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise MessageError(f"a message is no task ({type(error).__name__}: {error}); it is set aside") from None
-    if root is not None and not (run_url + "/").startswith(root.rstrip("/") + "/"):
-        raise MessageError(f"a message names run {redacted(run_url)}, outside {redacted(root)}; it is set aside")
-    plan = cached_plan(run_url)
-    if plan.hash != plan_hash:
-        raise MessageError(f"a message is of plan {plan_hash}, but {redacted(run_url)} holds {plan.hash}; plan again")
+    require_run_inside(run_url, root)
+    plan = cached_plan(run_url, str(plan_hash))
+    require_layers_inside(plan, run_url, root, read_roots)
     task = plan.task(key)
     if (raw.get("kind"), canonical_json(fields)) != (task.kind, canonical_json(task.fields())):
         raise MessageError(f"a message for {key} differs from the plan's task; it is set aside")
@@ -50,15 +54,29 @@ def parse_message(text: str, root: str | None = None) -> tuple[Plan, Objects, Ta
 
 
 @lru_cache(maxsize=8)
-def cached_plan(run_url: str) -> Plan:
-    """The plan of a run directory, read once a process: plans never change."""
-    return load_plan(Objects(run_url))
+def cached_plan(run_url: str, plan_hash: str) -> Plan:
+    """The plan with this hash, read once a process: a plan never changes, but its directory may be planned anew.
+
+    Raises:
+        MessageError: the directory holds another plan now.
+    """
+    plan = load_plan(Objects(run_url))
+    if plan.hash != plan_hash:
+        raise MessageError(f"a message is of plan {plan_hash}, but {redacted(run_url)} holds {plan.hash}; plan again")
+    return plan
 
 
-def execute(plan: Plan, run: Objects, task: Task, attempt: str = "", device: str = "cpu") -> dict[str, Any]:
-    """Execute a task and return its receipt; nothing is recorded yet."""
+def execute(
+    plan: Plan,
+    run: Objects,
+    task: Task,
+    attempt: str = "",
+    device: str = "cpu",
+    read_only: frozenset[str] = frozenset(),
+) -> dict[str, Any]:
+    """Execute a task and return its receipt; nothing is recorded yet. Layers in `read_only` refuse to be written."""
     record = Record()
-    context = Context(plan.refs(run.url), run, device, record)
+    context = Context(plan.refs(run.url), run, device, record, read_only)
     start = time.perf_counter()
     task.execute(context)
     return {
@@ -72,10 +90,13 @@ def execute(plan: Plan, run: Objects, task: Task, attempt: str = "", device: str
     }
 
 
-def run_message(text: str, attempt: str = "", device: str = "cpu", root: str | None = None) -> str:
+def run_message(
+    text: str, attempt: str = "", device: str = "cpu", root: str | None = None, read_roots: Sequence[str] = ()
+) -> str:
     """Execute a message; its receipt as JSON. What Dask workers and child processes call."""
-    plan, run, task = parse_message(text, root)
-    return canonical_json(execute(plan, run, task, attempt, device)).decode()
+    plan, run, task = parse_message(text, root, read_roots)
+    read_only = layers_to_read(plan, run.url, root)
+    return canonical_json(execute(plan, run, task, attempt, device, read_only)).decode()
 
 
 def _circumstances(phases_s: Mapping[str, float], total_s: float, attempt: str, device: str) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from emseg.pipeline.plan import Plan
 from emseg.pipeline.receipts import Ledger
 from emseg.pipeline.tier import Tier
-from emseg.tasks.volume.bbox import vec
 
 OPEN, DONE = 0, 1
 
@@ -37,6 +36,12 @@ class Census:
         """Whether every wanted task has a receipt."""
         return self.done == self.planned
 
+    @property
+    def unwanted(self) -> int:
+        """Number of tasks without receipts that nobody wants yet: stitching that was not asked for."""
+        wanted = {t.name for t in self.tiers}
+        return sum(row.count(OPEN) for name, row in self.rows.items() if name not in wanted)
+
     def exists(self, key: str) -> bool:
         """Whether a task had a receipt."""
         tier = self.plan.tier_of(key)
@@ -48,7 +53,7 @@ class Census:
             row = self.rows[tier.name]
             place = row.find(OPEN)
             while place >= 0:
-                key = _key(tier, place)
+                key = tier.key(tier.grid.index(place))
                 if self.plan.ready(key, self.exists):
                     yield key
                 place = row.find(OPEN, place + 1)
@@ -61,11 +66,4 @@ class Census:
 
 
 def _place(tier: Tier, key: str) -> int:
-    x, y, z = tier.grid.index_of(key.rsplit("/", 1)[1])
-    nx, ny, _ = tier.grid.shape
-    return x + nx * (y + ny * z)
-
-
-def _key(tier: Tier, place: int) -> str:
-    nx, ny, _ = tier.grid.shape
-    return tier.key(vec([place % nx, place // nx % ny, place // (nx * ny)]))
+    return tier.grid.place(tier.grid.index_of(key.rsplit("/", 1)[1]))

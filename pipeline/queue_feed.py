@@ -1,10 +1,12 @@
 """What goes into the queues: the first window of starting tasks, then whatever a finished task made possible.
 
-The window and whether stitching has begun stand in `queue.json` of the run; the plan knows nothing of queues.
+The window and whether stitching has begun stand in `queue.json` of the run; the plan knows nothing of queues. A
+starting task that was given up has a successor like any other, so that one bad chunk does not cut the chain behind it.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -56,22 +58,33 @@ class FeedSettings:
             raise ConfigError(f"{run.where(SETTINGS)} cannot be read ({error}); remove it and feed again") from None
 
 
-def enqueue_start(plan: Plan, ledger: Ledger, queues: Queues, window: int, *, final: bool = False) -> int:
-    """Store the settings and enqueue the first `window` starting tasks without a receipt; how many are there.
+def enqueue_start(plan: Plan, ledger: Ledger, queues: Queues, window: int, *, final: bool | None = None) -> int:
+    """Store the settings and enqueue the first `window` starting tasks that can run; how many are there.
 
-    After a restart every chain i, i + window, i + 2·window … goes on at its first task without a receipt.
+    After a restart every chain i, i + window, i + 2·window … goes on at its first task that is neither done nor given
+    up.
+
+    Args:
+        final: whether tasks of stitching may start; None keeps what the run says.
     """
-    settings = FeedSettings(window, final)
+    settings = FeedSettings(window, FeedSettings.load(ledger.run).final if final is None else final)
     settings.store(ledger.run)
-    order = StartOrder.of(plan, final)
-    done = bytearray(len(order))
-    for tier in order.tiers:
-        for key in ledger.receipts(tier.name):
-            place = order.place(key)
-            if place is not None:
-                done[place] = 1
-    heads = (next((i for i in range(r, len(order), window) if not done[i]), len(order)) for r in range(window))
+    order = StartOrder.of(plan, settings.final)
+    over = _over(ledger, order)
+    heads = (next((i for i in range(r, len(order), window) if not over[i]), len(order)) for r in range(window))
     return enqueue(plan, ledger, queues, [head for i in heads if (head := order.key(i)) is not None])
+
+
+def _over(ledger: Ledger, order: StartOrder) -> bytearray:
+    """One byte a starting task: 1 where it is done or given up."""
+    over = bytearray(len(order))
+    receipts = itertools.chain.from_iterable(ledger.receipts(tier.name) for tier in order.tiers)
+    given_up = (key for key in ledger.failed_keys() if ledger.quarantined(key))
+    for key in itertools.chain(receipts, given_up):
+        place = order.place(key)
+        if place is not None:
+            over[place] = 1
+    return over
 
 
 def enqueue(plan: Plan, ledger: Ledger, queues: Queues, keys: list[str]) -> int:
@@ -85,6 +98,11 @@ def enqueue_after(plan: Plan, ledger: Ledger, queues: Queues, key: str) -> int:
     settings = FeedSettings.load(ledger.run)
     keys = [*_dependants(plan, ledger, settings, key), *_successor(plan, ledger, settings, key)]
     return enqueue(plan, ledger, queues, keys)
+
+
+def enqueue_behind(plan: Plan, ledger: Ledger, queues: Queues, key: str) -> int:
+    """Enqueue what a task that was given up does not hold up: its successor among the starting tasks."""
+    return enqueue(plan, ledger, queues, list(_successor(plan, ledger, FeedSettings.load(ledger.run), key)))
 
 
 def _dependants(plan: Plan, ledger: Ledger, settings: FeedSettings, key: str) -> Iterator[str]:

@@ -18,6 +18,7 @@ STOP_GRACE_S = 9.0  # a worker hands back within this
 RESTARTS = 5  # of one worker, then the device is given up
 RESTART_S = 2.0
 LOOK_S = 60.0
+UNSOUND = 3  # exit code of a worker that served to its end, but gave tasks up: it is not started again
 log = structlog.get_logger()
 
 
@@ -74,13 +75,13 @@ def supervise(devices: list[str], queue_url: str, task_class: str, **options: An
 
 
 def _code(exitcode: int | None) -> int:
-    """Exit code of a process; a signal counts as 1."""
-    return exitcode if exitcode is not None and exitcode >= 0 else 1
+    """Exit code of a process; a signal, and tasks that were given up, count as 1."""
+    return exitcode if exitcode is not None and exitcode >= 0 and exitcode != UNSOUND else 1
 
 
 def _revivable(post: Post) -> bool:
     """Whether a worker ended by accident: neither normally nor for bad usage, nor too often."""
-    return post.process.exitcode not in (None, 0, ConfigError.exit_code) and post.restarts < RESTARTS
+    return post.process.exitcode not in (None, 0, UNSOUND, ConfigError.exit_code) and post.restarts < RESTARTS
 
 
 def _started(device: str, queue_url: str, task_class: str, options: dict[str, Any]) -> SpawnProcess:
@@ -93,10 +94,12 @@ def _started(device: str, queue_url: str, task_class: str, options: dict[str, An
 def serve_device(device: str, queue_url: str, task_class: str, options: dict[str, Any]) -> None:
     """What a process of the fleet does: serve, and end with the exit code of the error tree."""
     try:
-        work(queue_url, task_class, device=device, **options)
+        served = work(queue_url, task_class, device=device, **options)
     except EmsegError as error:
         log.error("worker ends", device=device, error=str(error))
         sys.exit(error.exit_code)
+    if not served.sound:
+        sys.exit(UNSOUND)
 
 
 def _end(posts: list[Post]) -> None:

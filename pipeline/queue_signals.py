@@ -1,7 +1,11 @@
-"""SIGTERM and SIGINT as something a loop can wait for: preemption must not cost more than one task."""
+"""SIGTERM, SIGINT and the death of the process that started us, as something a loop can wait for.
+
+Preemption must not cost more than one task, and a worker whose supervisor is gone must not work on unseen.
+"""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 from multiprocessing.connection import wait
@@ -17,6 +21,8 @@ class Stop:
     def __init__(self) -> None:
         self.requested = False
         self._reader, self._writer = os.pipe()
+        parent = multiprocessing.parent_process()
+        self._parent: list[Any] = [] if parent is None else [parent.sentinel]
         self._before: dict[int, Any] = {}
 
     def request(self, number: int = 0, frame: FrameType | None = None) -> None:
@@ -27,7 +33,9 @@ class Stop:
 
     def wait(self, waitables: list[Any], timeout_s: float) -> None:
         """Sleep until something is ready, a stop is asked for, or the time is up."""
-        wait([*waitables, self._reader], max(0.0, timeout_s))
+        ready = wait([*waitables, self._reader, *self._parent], max(0.0, timeout_s))
+        if any(sentinel in ready for sentinel in self._parent):
+            self.request()
 
     def __enter__(self) -> Self:
         self._before = {number: signal.signal(number, self.request) for number in SIGNALS}

@@ -2,11 +2,15 @@
 
 Receipts are the truth: a task is done when its receipt exists, and the first receipt wins. An attempt counts once it
 ended in an error, or lapsed: its lease ran out without heartbeat, hand-back or end. Three attempts that count, or one
-permanent error, quarantine a key; a receipt lifts that.
+permanent error, quarantine a key; a receipt lifts that. A later execution that wrote other bytes contradicts a receipt:
+the key is done, but what is stored may be of either, so the run is not complete before it has run again.
+
+Others may forgive a key while we look: a record that was listed and is gone says nothing.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 import uuid
@@ -15,10 +19,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from emseg.tasks.base import canonical_json
-from emseg.tasks.volume.errors import EmsegError, NotDeterministicError
+from emseg.tasks.volume.errors import EmsegError, NotDeterministicError, TransientError, WorkerLostError
 from emseg.tasks.volume.objects import Objects
 
 ATTEMPTS_ALLOWED = 3  # a third failure is no accident
+ENDS = ("done", "fed", "error", "handback")  # fed: done, and what it made possible is in the queues
 
 
 @dataclass
@@ -48,10 +53,14 @@ class Ledger:
 
         Raises:
             NotDeterministicError: an earlier receipt proves other bytes.
+            TransientError: an earlier receipt was in the way and is gone.
         """
         if self.run.create(f"receipts/{key}.json", canonical_json(receipt)):
             return True
-        first = self.receipt(key) or {}
+        first = self.receipt(key)
+        if first is None:
+            where = self.run.where(f"receipts/{key}.json")
+            raise TransientError(f"{where}: was in the way, and is not there; try again")
         if first.get("outputs") != receipt["outputs"]:
             error = NotDeterministicError(
                 f"task {key}: a second execution wrote other bytes than the first ({_unlike(first, receipt)}); "
@@ -73,7 +82,7 @@ class Ledger:
         self.run.put(f"attempts/{key}/{attempt}.beat", canonical_json({"at_s": self.clock()}))
 
     def end(self, key: str, attempt: str, outcome: str) -> None:
-        """Record how an attempt ended: done, error or handback."""
+        """Record how an attempt ended: one of ENDS."""
         self.run.put(f"attempts/{key}/{attempt}.{outcome}", canonical_json({"at_s": self.clock()}))
 
     def failed(self, key: str, error: Exception) -> None:
@@ -88,15 +97,47 @@ class Ledger:
 
     def failures(self, key: str) -> list[dict[str, Any]]:
         """Recorded errors of a key, in order of time."""
-        found = [json.loads(self.run.require(name)) for name in self.run.list(f"failures/{key}")]
-        return sorted(found, key=lambda f: float(f["at_s"]))
+        contents = [self.run.get(name) for name in self.run.list(f"failures/{key}")]
+        return sorted((json.loads(c) for c in contents if c is not None), key=lambda f: float(f["at_s"]))
+
+    def failed_keys(self) -> Iterator[str]:
+        """Keys with recorded errors, done or not."""
+        return (key for key, _ in self._folders("failures"))
+
+    def attempts(self, key: str) -> dict[str, set[str]]:
+        """What is recorded of each attempt of a key: json (it began), beat, and those of ENDS that hold."""
+        found: dict[str, set[str]] = {}
+        for name in self.run.list(f"attempts/{key}"):
+            attempt, _, suffix = name.rsplit("/", 1)[1].partition(".")
+            found.setdefault(attempt, set()).add(suffix)
+        return found
+
+    def left_s(self, key: str, attempt: str) -> float:
+        """Seconds until an attempt lapses if it never beats again, negative behind that; 0 for one that is gone."""
+        record = self.run.get(f"attempts/{key}/{attempt}.json")
+        if record is None:
+            return 0.0
+        began = json.loads(record)
+        beat = self.run.get(f"attempts/{key}/{attempt}.beat")
+        last_s = float(json.loads(beat)["at_s"] if beat else began["started_s"])
+        return last_s + float(began["lease_s"]) - self.clock()
+
+    def live_for_s(self, key: str) -> float:
+        """Seconds until the last live attempt of a key lapses if it never beats again; 0 if none is live."""
+        running = [a for a, found in self.attempts(key).items() if "json" in found and not found.intersection(ENDS)]
+        return max([0.0, *(self.left_s(key, a) for a in running)])
 
     def counted(self, key: str) -> int:
         """Number of attempts that count against a key."""
-        names = [n.rsplit("/", 1)[1] for n in self.run.list(f"attempts/{key}")]
-        ends = {n.split(".")[0]: n.split(".")[1] for n in names if n.split(".")[1] in ("done", "error", "handback")}
-        started = [n.split(".")[0] for n in names if n.endswith(".json")]
-        return sum(ends[a] == "error" if a in ends else self._lapsed(key, a) for a in started)
+        return sum(self._counts(key, attempt, found) for attempt, found in self.attempts(key).items())
+
+    def handed_back(self, key: str) -> int:
+        """Number of attempts that were handed back: preempted, or kept from working by storage."""
+        return sum("handback" in found for found in self.attempts(key).values())
+
+    def is_fed(self, key: str) -> bool:
+        """Whether what a done task made possible was put into the queues."""
+        return any("fed" in found for found in self.attempts(key).values())
 
     def quarantined(self, key: str) -> bool:
         """Whether a key has failed for good or too often, and has no receipt."""
@@ -104,16 +145,46 @@ class Ledger:
             return False
         return any(f["permanent"] for f in self.failures(key)) or self.counted(key) >= ATTEMPTS_ALLOWED
 
+    def given_up(self, key: str) -> bool:
+        """As `quarantined`; and a key that no worker lived to blame gets a failure that says so, for people to find."""
+        if not self.quarantined(key):
+            return False
+        if not self.failures(key):
+            self.failed(
+                key,
+                WorkerLostError(
+                    f"task {key} lapsed: its worker was lost {self.counted(key)} times without a word; give workers "
+                    "more memory or smaller chunks, then `emseg status RUN --retry`"
+                ),
+            )
+        return True
+
+    def lapsed_keys(self) -> Iterator[str]:
+        """Keys that are quarantined because workers were lost, whether or not anybody has noticed."""
+        for key, names in self._folders("attempts"):
+            if sum(n.endswith(".json") for n in names) >= ATTEMPTS_ALLOWED and self.quarantined(key):
+                yield key
+
+    def contradicted(self, key: str) -> bool:
+        """Whether a later execution wrote other bytes than the receipt proves."""
+        return any(f["error"] == NotDeterministicError.__name__ for f in self.failures(key))
+
     def forgive(self, key: str) -> None:
-        """Forget failures and attempts, so that a mended task may run again."""
-        for name in [*self.run.list(f"failures/{key}"), *self.run.list(f"attempts/{key}")]:
+        """Forget failures and attempts, and a receipt that was contradicted, so that the task may run again."""
+        if self.contradicted(key):
+            self.run.delete(f"receipts/{key}.json")  # first: the failure that proves it must outlive a kill
+        for name in [*self.run.list(f"attempts/{key}"), *self.run.list(f"failures/{key}")]:
             self.run.delete(name)
 
-    def _lapsed(self, key: str, attempt: str) -> bool:
-        record = json.loads(self.run.require(f"attempts/{key}/{attempt}.json"))
-        beat = self.run.get(f"attempts/{key}/{attempt}.beat")
-        last_s = float(json.loads(beat)["at_s"] if beat else record["started_s"])
-        return self.clock() > last_s + float(record["lease_s"])
+    def _counts(self, key: str, attempt: str, found: set[str]) -> bool:
+        if "error" in found:
+            return True
+        return "json" in found and not found.intersection(ENDS) and self.left_s(key, attempt) < 0
+
+    def _folders(self, root: str) -> Iterator[tuple[str, list[str]]]:
+        """Keys below a root, each with its names; the names of a key are listed together."""
+        for folder, names in itertools.groupby(self.run.list(root), lambda name: name.rsplit("/", 1)[0]):
+            yield folder.removeprefix(f"{root}/"), list(names)
 
 
 def _unlike(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:

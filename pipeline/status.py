@@ -15,7 +15,10 @@ SAMPLE = 64  # receipts read to learn the rate
 
 @dataclass(frozen=True)
 class Status:
-    """Counts by stage; `eta_s` is None while nothing, or everything, is done. `failures`: key -> last message."""
+    """Counts by stage; `eta_s` is None while nothing, or everything, is done. `failures`: key -> last message.
+
+    A task whose receipt a later execution contradicts counts as failed, not as done.
+    """
 
     planned: dict[str, int]
     done: dict[str, int]
@@ -45,10 +48,10 @@ def status_of(plan: Plan, ledger: Ledger) -> Status:
             sample.append(key)
         elif number % (number // SAMPLE + 1) == 0:
             sample[number % SAMPLE] = key
-    failures = dict(_quarantined(plan, ledger))
-    failed = dict.fromkeys(planned, 0)
+    failures, failed = dict(_failures(ledger)), dict.fromkeys(planned, 0)
     for key in failures:
         failed[plan.tier_of(key).stage] += 1
+        done[plan.tier_of(key).stage] -= ledger.exists(key)
     missing = {stage: planned[stage] - done[stage] - failed[stage] for stage in planned}
     eta_s = _eta_s(ledger, sample, sum(done.values()), sum(missing.values()))
     return Status(planned, done, failed, missing, eta_s, failures)
@@ -65,11 +68,20 @@ def _receipted(plan: Plan, ledger: Ledger) -> Iterator[str]:
         yield from ledger.receipts(tier.name)
 
 
-def _quarantined(plan: Plan, ledger: Ledger) -> Iterator[tuple[str, str]]:
-    names = {n.rsplit("/", 1)[0].removeprefix("failures/") for n in ledger.run.list("failures")}
-    for key in sorted(names):
-        if ledger.quarantined(key):
-            yield key, ledger.failures(key)[-1]["message"]
+def retry(ledger: Ledger) -> int:
+    """Forgive every task that failed for good, and those whose workers were lost too often; how many."""
+    keys = {*(key for key, _ in _failures(ledger)), *ledger.lapsed_keys()}
+    for key in keys:
+        ledger.forgive(key)
+    return len(keys)
+
+
+def _failures(ledger: Ledger) -> Iterator[tuple[str, str]]:
+    """Keys that are quarantined or contradicted, each with its last message."""
+    for key in ledger.failed_keys():
+        if ledger.quarantined(key) or ledger.contradicted(key):
+            last = ledger.failures(key)[-1:]
+            yield key, last[0]["message"] if last else "forgiven meanwhile"
 
 
 def _eta_s(ledger: Ledger, sample: list[str], done: int, missing: int) -> float | None:

@@ -1,9 +1,11 @@
 """A queue worker: a parent that leases, keeps the lease, records, and a child process that executes.
 
-The end of a task, in this order: objects (the child's, atomic), receipt, end of the attempt, ready dependants,
-acknowledgement. Whatever dies in between, the message comes back when its lease is over, and one whose receipt exists
-goes straight to the dependants. A message that is no task is set aside; a task that failed too often, or for good, is
-dropped and stays in the ledger as quarantined.
+The end of a task, in this order: objects (the child's, atomic), receipt, ready dependants, end of the attempt,
+acknowledgement. Whatever dies in between, the message comes back when its lease is over: one whose receipt exists goes
+straight to the dependants, and one that was fed already is acknowledged at once, so that duplicates do not breed. A
+message that is no task is set aside. A task that failed too often, or for good, stays in the ledger as quarantined; its
+message is dropped when its successor has one. A task that storage kept from working is shown again later and later, and
+the attempt does not count.
 """
 
 from __future__ import annotations
@@ -12,7 +14,9 @@ import contextlib
 import platform
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any, NoReturn
 
 import structlog
 
@@ -21,33 +25,45 @@ from emseg.pipeline.execute import parse_message
 from emseg.pipeline.heartbeat import Heartbeat
 from emseg.pipeline.plan import Plan
 from emseg.pipeline.queue import Queues, Transport
-from emseg.pipeline.queue_attempts import live_for_s
 from emseg.pipeline.queue_envelope import plain
-from emseg.pipeline.queue_feed import enqueue_after
+from emseg.pipeline.queue_feed import enqueue_after, enqueue_behind
 from emseg.pipeline.queue_message import Leased
 from emseg.pipeline.queue_signals import Stop
 from emseg.pipeline.queue_trouble import TROUBLE, UNREADABLE, is_poison
 from emseg.pipeline.receipts import Ledger
-from emseg.tasks.volume.errors import NotDeterministicError, TransientError
+from emseg.tasks.volume.errors import ConfigError, NotDeterministicError, TransientError
 from emseg.tasks.volume.url import canonical_url
 
 LEASE_S = 300.0
 IDLE_FIRST_S, IDLE_CAP_S = 0.2, 20.0  # back-off of a worker that finds nothing
 RETRY_S = 1.0  # a failed task is seen again after this, four times longer each time
-TROUBLES_ALLOWED = 8  # storage or queue troubles in a row before a worker gives up
+TROUBLES_ALLOWED = 12  # storage or queue troubles in a row, a minute and a half of them, before a worker gives up
+HAND_BACKS_ALLOWED = 30  # of one task; then trouble of storage, hours of it, counts against the task
+TASK_LIMIT_S = 6 * 3600.0  # a task that takes longer hangs
 log = structlog.get_logger()
 
 
 @dataclass
 class Served:
-    """What a worker did with its messages."""
+    """What a worker did with its messages.
+
+    `failed` counts attempts; `given_up` tasks that failed for good or once too often here; `quarantined` messages of
+    tasks that were given up before; `dead` what lies aside in the queue at the end.
+    """
 
     done: int = 0
     failed: int = 0
     skipped: int = 0
     quarantined: int = 0
+    given_up: int = 0
     set_aside: int = 0
     handed_back: int = 0
+    dead: int = 0
+
+    @property
+    def sound(self) -> bool:
+        """Whether no task was found that failed for good."""
+        return not (self.given_up or self.quarantined)
 
 
 @dataclass
@@ -66,22 +82,31 @@ def work(
     *,
     device: str = "cpu",
     root: str | None = None,
+    read_roots: Sequence[str] = (),
     lease_s: float = LEASE_S,
+    task_limit_s: float = TASK_LIMIT_S,
     stop_when_empty_s: float | None = None,
     idle_cap_s: float = IDLE_CAP_S,
     once: bool = False,
 ) -> Served:
     """Serve one queue until SIGTERM or SIGINT, until it was empty for `stop_when_empty_s`, or for one message.
 
+    Args:
+        root: only runs below this URL, whose layers lie below it or, if only read, below one of `read_roots`.
+        lease_s: how long a silent worker keeps a task.
+        task_limit_s: a task that takes longer is ended, and that counts as a failure.
+
     Raises:
         ConfigError: the queue URL or the task class is not one that we serve.
         TransientError: storage or queue failed many times in a row; start the worker again later.
     """
+    if read_roots and root is None:
+        raise ConfigError("--read-root widens --root: give --root too, or neither")
     queues = Queues(queue_url)
     transport = queues.of(task_class)
-    child = Child(device, None if root is None else canonical_url(root))
+    child = Child(device, None if root is None else canonical_url(root), tuple(map(canonical_url, read_roots)))
     with Stop() as stop:
-        worker = Worker(queues, transport, child, stop, lease_s, child.root)
+        worker = Worker(queues, transport, child, stop, lease_s, child.root, child.read_roots, task_limit_s)
         try:
             return worker.serve(stop_when_empty_s, idle_cap_s, once)
         finally:
@@ -98,6 +123,8 @@ class Worker:
     stop: Stop
     lease_s: float = LEASE_S
     root: str | None = None
+    read_roots: tuple[str, ...] = ()
+    task_limit_s: float = TASK_LIMIT_S
     served: Served = field(default_factory=Served)
 
     def serve(self, stop_when_empty_s: float | None, idle_cap_s: float, once: bool) -> Served:
@@ -118,6 +145,9 @@ class Worker:
                 break
             self.stop.wait([], idle_s * random.uniform(0.5, 1.0))  # noqa: S311  jitter
             idle_s = min(2 * idle_s, idle_cap_s)
+        with contextlib.suppress(*TROUBLE):
+            self.served.dead = self.transport.dead()
+        log.info("worker ends", **vars(self.served))
         return self.served
 
     def step(self) -> bool:
@@ -147,10 +177,10 @@ class Worker:
             self._set_aside(leased, leased.unreadable)
             return None
         try:
-            plan, run, task = parse_message(leased.text, self.root)
+            plan, run, task = parse_message(leased.text, self.root, self.read_roots)
         except (*TROUBLE, *UNREADABLE) as error:
             if not is_poison(error):
-                raise
+                raise TransientError(f"a message cannot be read now: {plain(error)}") from error
             self._set_aside(leased, plain(error))
             return None
         return Job(plan, Ledger(run), task.key, leased)
@@ -163,17 +193,29 @@ class Worker:
     def _handle(self, job: Job) -> None:
         """Skip, drop, postpone or execute."""
         if job.ledger.exists(job.key):
-            self._conclude(job, job.leased.handle)
-            self.served.skipped += 1
-        elif job.ledger.quarantined(job.key):
+            self._skip(job)
+        elif job.ledger.given_up(job.key):
             log.warning("task is quarantined; its message is dropped", key=job.key)
-            self.transport.ack(job.leased.handle)
+            self._drop(job, job.leased.handle)
             self.served.quarantined += 1
-        elif (live_s := live_for_s(job.ledger, job.key)) > 0:
+        elif (live_s := job.ledger.live_for_s(job.key)) > 0:
             self.transport.renew(job.leased.handle, min(live_s, self.lease_s))
             self.served.skipped += 1
         else:
             self._execute(job)
+
+    def _skip(self, job: Job) -> None:
+        """Of a task that is done: feed what nobody has fed, once."""
+        if not job.ledger.is_fed(job.key):
+            enqueue_after(job.plan, job.ledger, self.queues, job.key)
+            job.ledger.end(job.key, "duplicate", "fed")
+        self.transport.ack(job.leased.handle)
+        self.served.skipped += 1
+
+    def _drop(self, job: Job, handle: str) -> None:
+        """Of a task that is given up: keep its chain of starting tasks going, then acknowledge."""
+        enqueue_behind(job.plan, job.ledger, self.queues, job.key)
+        self.transport.ack(handle)
 
     def _execute(self, job: Job) -> None:
         attempt = job.ledger.begin(job.key, self.lease_s, f"queue@{platform.node()}")
@@ -184,10 +226,12 @@ class Worker:
             outcome = self._awaited(heartbeat)
             if outcome is None:
                 self._hand_back(job, heartbeat)
-            elif outcome.receipt is None:
-                self._failed(job, heartbeat, outcome)
+            elif outcome.receipt is not None:
+                self._finished(job, heartbeat, outcome.receipt)
+            elif outcome.transient and job.ledger.handed_back(job.key) < HAND_BACKS_ALLOWED:
+                self._postpone(job, heartbeat, outcome)
             else:
-                self._finished(job, heartbeat, outcome)
+                self._failed(job, heartbeat, outcome)
         except TROUBLE:
             with contextlib.suppress(*TROUBLE):  # the attempt is not to blame for what storage does
                 job.ledger.end(job.key, attempt, "handback")
@@ -195,14 +239,23 @@ class Worker:
 
     def _awaited(self, heartbeat: Heartbeat) -> Outcome | None:
         """The outcome of the child; None if a stop was asked for before it had a receipt."""
+        end_s = time.monotonic() + self.task_limit_s
         while True:
-            self.stop.wait(self.child.waitables, heartbeat.wait_s)
+            self.stop.wait(self.child.waitables, min(heartbeat.wait_s, end_s - time.monotonic()))
             outcome = self.child.poll()
             if self.stop.requested and (outcome is None or outcome.receipt is None):
                 return None
             if outcome is not None:
                 return outcome
+            if time.monotonic() > end_s:
+                return self._too_long(heartbeat)
             heartbeat.beat()
+
+    def _too_long(self, heartbeat: Heartbeat) -> Outcome:
+        """End a child that hangs; that counts."""
+        self.child.restart()
+        limit = f"task {heartbeat.key} took longer than --task-limit-s {self.task_limit_s:g}; raise it, or see why"
+        return Outcome(heartbeat.key, heartbeat.attempt, None, "TookTooLong", limit)
 
     def _hand_back(self, job: Job, heartbeat: Heartbeat) -> None:
         """End the child, then the attempt, then show the message to others."""
@@ -211,30 +264,39 @@ class Worker:
         self.transport.hand_back(heartbeat.handle)
         self.served.handed_back += 1
 
+    def _postpone(self, job: Job, heartbeat: Heartbeat, outcome: Outcome) -> NoReturn:
+        """Of a task that storage kept from working: show it again, later each time; the trouble is the worker's."""
+        self._show_later(heartbeat, job.ledger.handed_back(job.key))
+        self.served.handed_back += 1
+        raise TransientError(f"task {job.key}: {outcome.exception}")
+
     def _failed(self, job: Job, heartbeat: Heartbeat, outcome: Outcome) -> None:
         log.warning("task failed", key=job.key, error=outcome.error, message=outcome.message, trace=outcome.trace)
         job.ledger.failed(job.key, outcome.exception)
         job.ledger.end(job.key, heartbeat.attempt, "error")
         self.served.failed += 1
         if job.ledger.quarantined(job.key):
-            self.transport.ack(heartbeat.handle)
+            self._drop(job, heartbeat.handle)
+            self.served.given_up += 1
         else:
-            again_s = RETRY_S * 4 ** max(0, job.ledger.counted(job.key) - 1)
-            self.transport.renew(heartbeat.handle, min(again_s, self.lease_s))
+            self._show_later(heartbeat, max(0, job.ledger.counted(job.key) - 1))
 
-    def _finished(self, job: Job, heartbeat: Heartbeat, outcome: Outcome) -> None:
+    def _show_later(self, heartbeat: Heartbeat, times: int) -> None:
+        """Hide a message for a while, four times longer for each time before, a lease at most."""
+        again_s = self.lease_s if times > 20 else min(RETRY_S * 4**times, self.lease_s)
+        self.transport.renew(heartbeat.handle, again_s)
+
+    def _finished(self, job: Job, heartbeat: Heartbeat, receipt: dict[str, Any]) -> None:
+        """Receipt, then what it made possible, then the end of the attempt, then the acknowledgement."""
+        end = "fed"
         try:
-            job.ledger.finish(job.key, outcome.receipt or {})
-            end = "done"
+            job.ledger.finish(job.key, receipt)
         except NotDeterministicError as error:
             log.error("not deterministic", key=job.key, error=str(error))
             end = "error"
-        job.ledger.end(job.key, heartbeat.attempt, end)
-        self._conclude(job, heartbeat.handle)
-        self.served.done += end == "done"
-        self.served.failed += end == "error"
-
-    def _conclude(self, job: Job, handle: str) -> None:
-        """Behind a receipt: enqueue what it made possible, then acknowledge."""
         enqueue_after(job.plan, job.ledger, self.queues, job.key)
-        self.transport.ack(handle)
+        job.ledger.end(job.key, heartbeat.attempt, end)
+        self.transport.ack(heartbeat.handle)
+        log.info("task done", key=job.key, seconds=receipt.get("run", {}).get("seconds", {}).get("total"))
+        self.served.done += end == "fed"
+        self.served.failed += end == "error"

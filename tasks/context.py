@@ -61,6 +61,7 @@ class Context:
     run: Objects
     device: str = "cpu"
     record: Record = field(default_factory=Record)
+    read_only: frozenset[str] = frozenset()
     _open: dict[tuple[str, int], Layer] = field(default_factory=dict)
 
     def url(self, name: str) -> str:
@@ -75,7 +76,12 @@ class Context:
         wanted = ref.mip if mip is None else mip
         if (name, wanted) not in self._open:
             self._open[name, wanted] = open_layer(
-                url, wanted, name=f"layers/{name}", missing=ref.missing, record=self.record
+                url,
+                wanted,
+                name=f"layers/{name}",
+                missing=ref.missing,
+                record=self.record,
+                writable=name not in self.read_only,
             )
         return self._open[name, wanted]
 

@@ -10,6 +10,7 @@ EmsegError
 ├── NotDeterministicError   two executions of one task wrote different bytes           exit 1
 ├── TaskFailedError     a task was quarantined                                         exit 1
 ├── MessageError        a queue message is not a task of a plan that we may touch      exit 1
+├── WorkerLostError     workers were lost over one task                                exit 1
 └── TransientError      network, disk full, throttling: try again                      exit 75
 """
 
@@ -63,6 +64,12 @@ class TaskFailedError(EmsegError):
 
 class MessageError(EmsegError, ValueError):
     """A queue message is not a task of a plan that this worker may touch."""
+
+
+class WorkerLostError(EmsegError):
+    """Workers died or fell silent over one task, without an error of its own."""
+
+    permanent = False
 
 
 class TransientError(EmsegError):

@@ -53,6 +53,16 @@ class Grid:
             raise ConfigError(f"key {key!r} is not of this grid: indices run below {self.shape}, written x_y_z")
         return index
 
+    def place(self, index: Vec) -> int:
+        """Number of the chunk at `index`, x fastest."""
+        nx, ny, _ = self.shape
+        return index[0] + nx * (index[1] + ny * index[2])
+
+    def index(self, place: int) -> Vec:
+        """Index of the chunk with this number."""
+        nx, ny, _ = self.shape
+        return (place % nx, place // nx % ny, place // (nx * ny))
+
     def indices_meeting(self, box: BBox) -> Iterator[Vec]:
         """Indices of chunks whose core shares a voxel with `box`, x fastest."""
         inside = box.clipped(self.bbox)

@@ -64,6 +64,7 @@ class Layer:
     name: str = "layer"
     missing: str = "refuse"
     record: Record | None = None
+    writable: bool = True
     absent: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
@@ -132,6 +133,8 @@ class Layer:
             box: starts on the storage grid; ends on it or at the bounds.
             array_CZYX: [c, z, y, x] (or [z, y, x] for one channel) of the layer's dtype.
         """
+        if not self.writable:
+            raise LayerError(f"{self.where}: is outside the worker's --root and may only be read")
         array = array_CZYX if array_CZYX.ndim == 4 else array_CZYX[None]
         if array.shape != (self.channels, *box.shape_ZYX) or array.dtype != self.dtype:
             raise LayerError(
@@ -154,7 +157,7 @@ class Layer:
 
     def at(self, mip: int) -> Layer:
         """The same layer at another mip."""
-        return Layer(self.objects, self.info, mip, self.name, self.missing, self.record)
+        return Layer(self.objects, self.info, mip, self.name, self.missing, self.record, self.writable)
 
     def _cores(self, box: BBox) -> Iterator[BBox]:
         grid = self.storage_grid

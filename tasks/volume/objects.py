@@ -25,6 +25,7 @@ __all__ = ["Backend", "FileBackend", "Objects", "Stored", "sha256"]
 FORBIDDEN = (
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT),
     *(errno.EEXIST, errno.ENOTDIR, errno.ENAMETOOLONG),  # a file where a folder should be, a name that no disk takes
+    *(errno.EISDIR, errno.ELOOP, errno.EINVAL),
 )
 
 
@@ -124,7 +125,7 @@ class FileBackend:
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 continue
             except OSError as error:
-                raise LayerError(f"{self.root / key}: cannot be read ({error.strerror}); mend rights or disk") from None
+                raise _refused(error, self.root / key, "read") from error
         return None
 
     def put(self, key: str, stored: Stored) -> None:
@@ -142,7 +143,7 @@ class FileBackend:
     def list(self, prefix: str) -> Iterator[str]:
         """Keys below a folder, sorted; temporary files are left out."""
         base = self.root / prefix if prefix else self.root
-        for folder, folders, files in os.walk(base):
+        for folder, folders, files in os.walk(base, onerror=_unless_absent):
             folders[:] = sorted(f for f in folders if not f.startswith("."))
             relative = Path(folder).relative_to(self.root)
             for name in sorted(files):
@@ -152,7 +153,12 @@ class FileBackend:
     def delete(self, key: str) -> None:
         """Remove an object if it is there."""
         for suffix in SUFFIX.values():
-            (self.root / (key + suffix)).unlink(missing_ok=True)
+            try:
+                (self.root / (key + suffix)).unlink(missing_ok=True)
+            except NotADirectoryError:
+                continue
+            except OSError as error:
+                raise _refused(error, self.root / key, "removed") from error
 
     def _drop_others(self, name: str) -> None:
         """Remove the same key under another suffix, which `get` might find first."""
@@ -177,7 +183,7 @@ class FileBackend:
                 self._drop_others(name)
             _sync_folder(target.parent)
         except OSError as error:
-            if error.errno in FORBIDDEN:
+            if not passes(error):
                 raise LayerError(
                     f"{target}: cannot be written ({error.strerror}); choose a place you may write"
                 ) from None
@@ -199,6 +205,24 @@ def _make_folder(path: Path) -> None:
     path.mkdir(parents=True, exist_ok=True)
     for folder in reversed(new):
         _sync_folder(folder.parent)
+
+
+def passes(error: OSError) -> bool:
+    """Whether a file system's error may pass by itself: a full disk, a stale mount, a time-out, too many files."""
+    if isinstance(error, (ConnectionError, TimeoutError)):
+        return True
+    return error.errno is not None and error.errno not in FORBIDDEN
+
+
+def _refused(error: OSError, path: Path, verb: str) -> TransientError | LayerError:
+    if passes(error):
+        return TransientError(f"{path}: cannot be {verb} ({error.strerror}); go on when the disk is well")
+    return LayerError(f"{path}: cannot be {verb} ({error.strerror}); mend rights or name")
+
+
+def _unless_absent(error: OSError) -> None:
+    if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        raise _refused(error, Path(error.filename), "listed") from error
 
 
 def _write_synced(path: Path, content: bytes) -> None:

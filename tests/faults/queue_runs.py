@@ -33,7 +33,6 @@ from emseg.tasks.base import Task
 from emseg.tasks.context import Context, LayerRef
 from emseg.tasks.kinds import KINDS
 from emseg.tasks.volume.bbox import BBox
-from emseg.tasks.volume.errors import EmsegError
 from emseg.tasks.volume.grid import Grid
 from emseg.tasks.volume.layer import LayerSpec, create_layer
 from emseg.tasks.volume.objects import Objects
@@ -92,6 +91,7 @@ class InlineChild:
 
     def __init__(self, root: str | None = None) -> None:
         self.root, self.outcome, self.executed = root, Outcome("", ""), list[str]()
+        self.hangs, self.restarts = False, 0
         reader, writer = os.pipe()
         os.write(writer, b"ready")
         self.waitables: list[Any] = [reader]
@@ -101,12 +101,16 @@ class InlineChild:
         self.executed.append(key)
         try:
             self.outcome = Outcome(key, attempt, json.loads(run_message(message, attempt, "cpu", self.root)))
-        except EmsegError as error:
+        except Exception as error:  # noqa: BLE001  as the child's own loop
             self.outcome = failure(key, attempt, error)
 
     def poll(self) -> Outcome | None:
-        """The outcome."""
-        return self.outcome
+        """The outcome; a task that hangs has none."""
+        return None if self.hangs else self.outcome
+
+    def restart(self) -> None:
+        """Nothing to start."""
+        self.restarts += 1
 
     def close(self) -> None:
         """Nothing to end."""

@@ -112,5 +112,5 @@ def test_a_task_that_kills_its_process_is_quarantined_and_the_rest_is_done(
 def _running(names: Iterator[str]) -> list[str]:
     """Attempt records without an end."""
     found = list(names)
-    ended = {n.rsplit(".", 1)[0] for n in found if n.endswith((".done", ".error", ".handback"))}
+    ended = {n.rsplit(".", 1)[0] for n in found if n.endswith((".fed", ".error", ".handback"))}
     return [n for n in found if n.rsplit(".", 1)[0] not in ended]

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from collections.abc import Iterator
 from multiprocessing.connection import wait
 
 import pytest
+import requests
+from botocore.exceptions import ClientError, EndpointConnectionError
+from google.api_core.exceptions import NotFound, RetryError, ServiceUnavailable
+from urllib3.exceptions import ProtocolError
 
 from emseg.pipeline.child import Child, Outcome, failure
 from emseg.pipeline.execute import message_of
-from emseg.tasks.volume.errors import CorruptChunkError, TransientError
+from emseg.tasks.volume.errors import CorruptChunkError, LayerError, TransientError
 
 WAIT_S = 60
 
@@ -79,3 +84,72 @@ def test_only_our_own_errors_are_permanent(error, permanent):
     outcome = failure("k", "a", error)
     assert outcome.permanent == outcome.exception.permanent == permanent
     assert str(outcome.exception) == f"{type(error).__name__}: x"
+
+
+def refused(code: int) -> OSError:
+    """An error of the file system."""
+    return OSError(code, os.strerror(code))
+
+
+def status(code: int) -> requests.HTTPError:
+    """An answer of a web server."""
+    response = requests.Response()
+    response.status_code = code
+    return requests.HTTPError(response=response)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        TransientError("busy"),
+        EndpointConnectionError(endpoint_url="x"),
+        ClientError({"Error": {"Code": "SlowDown"}}, "GetObject"),
+        RetryError("gave up", None),
+        ServiceUnavailable("503"),
+        requests.ConnectionError("refused"),
+        status(503),
+        status(429),
+        ProtocolError("broken"),
+        refused(errno.ESTALE),
+        refused(errno.ENOSPC),
+        ConnectionResetError("reset"),
+        TimeoutError("slow"),
+    ],
+)
+def test_what_storage_does_is_not_the_tasks_fault(error):
+    """An outage, throttling, a full disk or a stale mount is transient: the attempt is not to blame."""
+    assert failure("k", "a", error).transient
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("x"),
+        ZeroDivisionError(),
+        MemoryError(),
+        OSError("cannot identify image file"),
+        refused(errno.EACCES),
+        FileNotFoundError(errno.ENOENT, "no such file"),
+        LayerError("x"),
+        CorruptChunkError("x"),
+        ClientError({"Error": {"Code": "AccessDenied"}}, "GetObject"),
+        ClientError({"Error": {"Code": "NoSuchBucket"}}, "GetObject"),
+        NotFound("404"),
+        status(404),
+        requests.exceptions.InvalidURL("x"),
+    ],
+)
+def test_what_stays_wrong_is_not_transient(error):
+    """A bug, bad data, a place that is forbidden or not there counts against the task."""
+    assert not failure("k", "a", error).transient
+
+
+def test_a_child_says_that_an_error_is_transient(case, child):
+    """The mark crosses the pipe: a source that cannot be read now is no fault of the task."""
+    key = case.first[0]
+    source = case.source_path()
+    source.unlink()
+    source.symlink_to("/proc/self/mem")  # reading it is EIO
+    child.submit(key, "a1", message_of(case.plan, case.run.url, key))
+    outcome = answer(child)
+    assert (outcome.receipt, outcome.transient, outcome.permanent) == (None, True, False), outcome.message

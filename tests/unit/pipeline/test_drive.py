@@ -11,7 +11,7 @@ from emseg.pipeline.queue import Queues
 from emseg.pipeline.queue_census import Census
 from emseg.pipeline.queue_feed import FeedSettings, enqueue_start
 from emseg.pipeline.receipts import Ledger
-from emseg.tasks.volume.errors import LayerError
+from emseg.tasks.volume.errors import LayerError, NotDeterministicError
 
 
 @pytest.fixture
@@ -109,3 +109,53 @@ def test_census_counts_by_stage(run: tuple[Plan, Ledger, Queues]) -> None:
     assert census.done == {"downsample": 1}
     assert census.planned == plan.planned()
     assert sorted(census.ready()) == sorted(keys[1:])
+
+
+def test_stitching_stays_asked_for(tmp_path: Path) -> None:
+    """Planning again and driving again without a word keep what --stitch said; a plain no takes it back."""
+    plan, ledger = pyramid(f"file://{tmp_path}/run", box=SMALL, final_last=True)
+    queues = Queues(f"fq://{tmp_path}/queue")
+    for key in plan.keys():
+        ledger.finish(key, {"key": key, "outputs": {}})
+    drive(ledger.run.url, queues.url, final=True)
+    enqueue_start(plan, ledger, queues, 9)
+    assert FeedSettings.load(ledger.run) == FeedSettings(9, final=True)
+    drive(ledger.run.url, queues.url)
+    assert FeedSettings.load(ledger.run).final
+    drive(ledger.run.url, queues.url, final=False)
+    assert not FeedSettings.load(ledger.run).final
+
+
+def test_a_sweep_says_what_nobody_asked_for(tmp_path: Path) -> None:
+    """With the chunks done and stitching not asked for, the sweep is complete but names the tasks that are left."""
+    plan, ledger = pyramid(f"file://{tmp_path}/run", box=SMALL, final_last=True)
+    queues = Queues(f"fq://{tmp_path}/queue")
+    for key in plan.tier["downsample/mip1"].keys():
+        ledger.finish(key, {"key": key, "outputs": {}})
+    sweep = drive(ledger.run.url, queues.url)
+    assert (sweep.complete, sweep.unasked) == (True, len(plan.tier["downsample/mip2"].grid))
+    FeedSettings(9, final=True).store(ledger.run)
+    sweep = Sweeper(plan, ledger, queues).sweep()
+    assert (sweep.complete, sweep.unasked) == (False, 0)
+
+
+def test_a_contradicted_task_is_not_driven_to_its_end(run: tuple[Plan, Ledger, Queues]) -> None:
+    """drive() of a run whose receipts are all there, one of them contradicted, ends stuck and names it."""
+    plan, ledger, queues = run
+    keys = list(plan.keys())
+    for key in keys:
+        ledger.finish(key, {"key": key, "outputs": {}})
+    with pytest.raises(NotDeterministicError):
+        ledger.finish(keys[4], {"key": keys[4], "outputs": {"x": "other"}})
+    sweep = drive(ledger.run.url, queues.url)
+    assert (sweep.complete, sweep.stuck, sweep.contradicted) == (False, True, (keys[4],))
+
+
+def test_a_sweep_leaves_a_reason_for_lost_workers(run: tuple[Plan, Ledger, Queues]) -> None:
+    """A task over which three workers fell silent is given up by the sweep, for status to show."""
+    plan, ledger, queues = run
+    key = next(plan.keys())
+    for _ in range(3):
+        ledger.begin(key, -1.0, "killed")
+    assert Sweeper(plan, ledger, queues).sweep().quarantined == (key,)
+    assert [f["error"] for f in ledger.failures(key)] == ["WorkerLostError"]

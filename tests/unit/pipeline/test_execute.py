@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from emseg.pipeline.execute import execute, message_of, parse_message, run_message
-from emseg.pipeline.plan import Plan
+from emseg.pipeline.plan import Plan, store_plan
 from emseg.tasks.base import canonical_json
-from emseg.tasks.volume.errors import ConfigError, EmsegError, MessageError
+from emseg.tasks.context import LayerRef
+from emseg.tasks.volume.errors import ConfigError, EmsegError, LayerError, MessageError
+from emseg.tasks.volume.objects import Objects
 
 
 @pytest.fixture
@@ -106,3 +109,44 @@ def test_an_error_leaves_no_receipt(case):
     with pytest.raises(EmsegError, match="missing"):
         run_message(message_of(case.plan, case.run.url, case.first[0]))
     assert not case.ledger.exists(case.first[0])
+
+
+def test_a_directory_may_be_planned_anew(case, message):
+    """A process that served a run takes messages of the plan that stands there now, and refuses those of the old."""
+    old = canonical_json(message).decode()
+    parse_message(old)
+    plan = Plan(case.plan.layers, case.plan.tiers, {"note": "other"})
+    (Path(case.run.url.removeprefix("file://")) / "plan.json").unlink()
+    store_plan(case.run, plan)
+    assert parse_message(message_of(plan, case.run.url, case.first[0]))[0].hash == plan.hash
+    stale = canonical_json({**message, "plan": "0" * 64}).decode()
+    with pytest.raises(MessageError, match="plan again"):
+        parse_message(stale)
+
+
+def test_a_root_confines_the_layers_too(case, tmp_path):
+    """Below a root a plan may name no layer elsewhere, unless it lies where workers may read; then it is only read."""
+    message = message_of(case.plan, case.run.url, case.first[0])
+    root, elsewhere = case.run.url, f"file://{tmp_path}/imag"
+    for read_roots in ((), (elsewhere,)):
+        with pytest.raises(MessageError, match=r"layer 'image'.* outside .*--read-root"):
+            parse_message(message, root, read_roots)
+    parse_message(message, root, (case.layer.url,))
+    with pytest.raises(LayerError, match="may only be read"):
+        run_message(message, "a1", "cpu", root, (case.layer.url,))
+    assert case.layer.objects.get_stored(next(case.layer.at(1).object_keys())) is None
+
+
+def test_a_layer_cannot_climb_out_of_the_root(case, tmp_path):
+    """A relative layer with '..', or one that is a link, is taken for what it is: outside."""
+    plan = Plan({"image": LayerRef("./../image")}, case.plan.tiers)
+    run = Objects(f"file://{tmp_path}/second/run")
+    store_plan(run, plan)
+    with pytest.raises(ConfigError, match="not allowed in a layer's path"):
+        parse_message(message_of(plan, run.url, case.first[0]), run.url)
+    linked = Plan({"image": LayerRef("./image")}, case.plan.tiers)
+    run = Objects(f"file://{tmp_path}/third/run")
+    store_plan(run, linked)
+    (tmp_path / "third/run/image").symlink_to(tmp_path / "image")
+    with pytest.raises(MessageError, match="outside"):
+        parse_message(message_of(linked, run.url, case.first[0]), run.url)

@@ -140,3 +140,92 @@ def test_failures_are_in_order_of_time(ledger, clock):
         clock.now_s += 1
         ledger.failed(KEY, TransientError(str(n)))
     assert [f["message"] for f in ledger.failures(KEY)] == ["0", "1", "2", "3", "4"]
+
+
+def lose_workers(ledger: Ledger, key: str, times: int = ATTEMPTS_ALLOWED) -> None:
+    """Attempts whose worker fell silent."""
+    for _ in range(times):
+        ledger.begin(key, -1.0, "killed")
+
+
+def test_a_key_over_which_workers_were_lost_gets_a_reason_once(ledger):
+    """given_up() of a key that only lapsed records that, without an error of its own, and only once."""
+    lose_workers(ledger, KEY, ATTEMPTS_ALLOWED - 1)
+    assert not ledger.given_up(KEY)
+    assert ledger.failures(KEY) == []
+    lose_workers(ledger, KEY, 1)
+    assert ledger.given_up(KEY)
+    assert ledger.given_up(KEY)
+    (failure,) = ledger.failures(KEY)
+    assert (failure["error"], failure["permanent"]) == ("WorkerLostError", False)
+
+
+def test_lapsed_keys_are_found_without_a_failure(ledger):
+    """lapsed_keys() names what is quarantined by lost workers alone: not what is done, live, or lapsed less often."""
+    bad, done, twice, live = (f"fragment/L0/{i}_0_0" for i in range(4))
+    for key in (bad, done):
+        lose_workers(ledger, key)
+    lose_workers(ledger, twice, ATTEMPTS_ALLOWED - 1)
+    for _ in range(ATTEMPTS_ALLOWED):
+        ledger.begin(live, 60, "worker")
+    ledger.finish(done, {"outputs": {}})
+    assert list(ledger.lapsed_keys()) == [bad]
+
+
+@pytest.mark.parametrize("question", ["failures", "counted", "live_for_s", "quarantined", "contradicted"])
+def test_what_is_forgiven_while_we_look_says_nothing(ledger, monkeypatch, question):
+    """Records that vanish between listing and reading are no error: a retry must not kill workers or drivers."""
+    ledger.begin(KEY, 60, "worker")
+    ledger.begin(KEY, -1, "killed")
+    ledger.failed(KEY, CorruptChunkError("torn"))
+    listed = Objects.list
+
+    def emptied(objects, prefix=""):
+        names = list(listed(objects, prefix))
+        for name in names:
+            objects.delete(name)
+        return iter(names)
+
+    monkeypatch.setattr(Objects, "list", emptied)
+    assert not getattr(ledger, question)(KEY)
+
+
+def test_a_contradicted_receipt_is_forgiven_with_its_failure(ledger):
+    """forgive() of a task that was not deterministic removes the receipt too; of any other, it keeps it."""
+    other = "fragment/L0/1_2_30"
+    for key in (KEY, other):
+        ledger.finish(key, {"outputs": {"a": "1"}})
+    ledger.failed(other, CorruptChunkError("torn"))
+    with pytest.raises(NotDeterministicError):
+        ledger.finish(KEY, {"outputs": {"a": "2"}})
+    assert (ledger.contradicted(KEY), ledger.contradicted(other)) == (True, False)
+    ledger.forgive(KEY)
+    ledger.forgive(other)
+    assert (ledger.exists(KEY), ledger.exists(other)) == (False, True)
+    assert not ledger.contradicted(KEY)
+
+
+def test_a_receipt_that_vanishes_is_no_proof(ledger, monkeypatch):
+    """A receipt that forbids creation and then is not there is trouble that may pass, not other bytes."""
+    ledger.finish(KEY, {"outputs": {"a": "1"}})
+    monkeypatch.setattr(ledger, "receipt", lambda key: None)
+    with pytest.raises(TransientError, match="is not there"):
+        ledger.finish(KEY, {"outputs": {"a": "1"}})
+    assert ledger.failures(KEY) == []
+
+
+def test_an_error_outlives_a_hand_back(ledger):
+    """An attempt that ended in an error counts although storage then kept the worker from letting go of it."""
+    attempt = ledger.begin(KEY, 60, "worker")
+    ledger.end(KEY, attempt, "error")
+    ledger.end(KEY, attempt, "handback")
+    assert ledger.counted(KEY) == 1
+
+
+def test_only_what_was_fed_is_fed(ledger):
+    """A key is fed when an attempt, or a duplicate's message, says so; done alone is not enough."""
+    ledger.end(KEY, ledger.begin(KEY, 60, "driver"), "done")
+    assert not ledger.is_fed(KEY)
+    ledger.end(KEY, "duplicate", "fed")
+    assert ledger.is_fed(KEY)
+    assert ledger.counted(KEY) == 0

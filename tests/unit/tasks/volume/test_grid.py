@@ -25,6 +25,15 @@ def test_cores_tile_the_box(grid):
 
 
 @given(grids)
+def test_places_number_the_chunks(grid):
+    """place() numbers the chunks from 0 on, x fastest, and index() finds each again."""
+    x, y, z = grid.shape
+    walk = [(i, j, k) for k in range(z) for j in range(y) for i in range(x)]
+    assert [grid.place(i) for i in walk] == list(range(len(grid)))
+    assert [grid.index(p) for p in range(len(grid))] == walk
+
+
+@given(grids)
 def test_morton_order_passes_each_index_once(grid):
     """The Morton walk gives every index of the grid exactly once, the first at the origin."""
     x, y, z = grid.shape

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import itertools
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +18,7 @@ from emseg.tasks.volume.objects import Objects, sha256
 CREATORS, NAMES = 4, 30
 CREATOR = """
 import sys
+from pathlib import Path
 from emseg.tasks.volume.objects import Objects
 objects, mine = Objects(sys.argv[1]), sys.argv[2]
 print("ready", flush=True)
@@ -224,3 +227,45 @@ def test_new_folders_are_synced_into_their_parents(tmp_path, monkeypatch):
     synced.clear()
     objects.put("a/b/d", b"content")
     assert synced == [root / "a" / "b"]
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        *[("ESTALE", TransientError), ("EIO", TransientError), ("EMFILE", TransientError)],
+        *[("ETIMEDOUT", TransientError), ("EACCES", LayerError), ("ENAMETOOLONG", LayerError)],
+    ],
+)
+def test_a_read_that_may_pass_is_temporary(tmp_path, monkeypatch, code, error):
+    """A stale mount, a bad sector or too many open files may pass; what is forbidden stays forbidden."""
+
+    def refused(path, limit_bytes):
+        raise OSError(getattr(errno, code), os.strerror(getattr(errno, code)))
+
+    monkeypatch.setattr("emseg.tasks.volume.objects._read", refused)
+    with pytest.raises(error, match="a/b: cannot be read"):
+        Objects(str(tmp_path)).get("a/b")
+
+
+def test_a_removal_that_may_pass_is_temporary(tmp_path, monkeypatch):
+    """A lost mount under delete() is trouble that may pass, and what is absent is no error."""
+
+    def lost(path, missing_ok):
+        raise OSError(errno.EIO, "Input/output error", str(path))
+
+    Objects(str(tmp_path)).delete("absent")
+    monkeypatch.setattr(Path, "unlink", lost)
+    with pytest.raises(TransientError, match="cannot be removed"):
+        Objects(str(tmp_path)).delete("a")
+
+
+def test_a_folder_that_cannot_be_listed_is_not_taken_for_empty(tmp_path, monkeypatch):
+    """A lost mount under list() is an error, an absent folder holds nothing."""
+
+    def lost(path):
+        raise OSError(errno.EIO, "Input/output error", str(path))
+
+    assert list(Objects(str(tmp_path)).list("absent")) == []
+    monkeypatch.setattr(os, "scandir", lost)
+    with pytest.raises(TransientError, match="cannot be listed"):
+        list(Objects(str(tmp_path)).list("a"))
