@@ -37,22 +37,44 @@ class AffinityForm:
             LayerError: NaN, a value outside [0, 1], or a layer that says it holds something else.
         """
         layer = context.layer(self.layer)
-        _require_nearest(layer, self)
-        return (
-            np.stack([self._channel(layer, axis, box) for axis in range(3)])
-            if self.side == "lower"
-            else (weights_of(layer, layer.read(box)[list(self.channels)]))
-        )
+        self.require(layer)
+        if self.side == "lower":
+            return self._lower(layer, box)
+        return weights_of(layer, layer.read(box)[list(self.channels)])
 
-    def _channel(self, layer: Layer, axis: int, box: BBox) -> np.ndarray:
-        shift = vec([-(a == axis) for a in range(3)])
-        stored = box.shifted(shift)
-        inside = stored.clipped(layer.bounds)
-        out = np.zeros(box.shape_ZYX, np.uint16)
-        if not inside.empty:
-            channel = self.channels[axis]
-            out[inside.slices_ZYX(stored.min)] = weights_of(layer, layer.read(inside)[channel : channel + 1])[0]
-        return out
+    def require(self, layer: Layer) -> None:
+        """Refuse a layer that lacks a channel, or says that it holds something else.
+
+        Raises:
+            LayerError: so it is.
+        """
+        if max(self.channels) >= layer.channels:
+            raise LayerError(f"{layer.where}: has {layer.channels} channels; x, y, z affinities are needed")
+        offsets = layer.emseg.get("offsets")
+        if offsets is None:
+            return
+        try:
+            found = tuple(tuple(offsets[c]) for c in self.channels)
+        except (TypeError, LookupError):
+            raise LayerError(f"{layer.where}: emseg.offsets in its info is no [x, y, z] for each channel") from None
+        if found != NEAREST_OFFSETS or self.side != "upper":
+            raise LayerError(
+                f"{layer.where}: says its channels {list(self.channels)} join along {found}, not {NEAREST_OFFSETS}; "
+                "choose affinities.channels and affinities.side to fit"
+            )
+
+    def _lower(self, layer: Layer, box: BBox) -> np.ndarray:
+        """Weights stored at the lower end of each edge: one read of all that the three axes need."""
+        grown = box.joined(box.shifted((-1, -1, -1))).clipped(layer.bounds)
+        values_CZYX = layer.read(grown) if not grown.empty else None
+        out_CZYX = np.zeros((3, *box.shape_ZYX), np.uint16)
+        for axis, channel in enumerate(self.channels):
+            stored = box.shifted(vec([-(a == axis) for a in range(3)]))
+            inside = stored.clipped(layer.bounds)
+            if values_CZYX is not None and not inside.empty:
+                part = values_CZYX[channel : channel + 1, *inside.slices_ZYX(grown.min)]
+                out_CZYX[axis, *inside.slices_ZYX(stored.min)] = weights_of(layer, part)[0]
+        return out_CZYX
 
 
 def weights_of(layer: Layer, values_CZYX: np.ndarray) -> np.ndarray:
@@ -64,14 +86,3 @@ def weights_of(layer: Layer, values_CZYX: np.ndarray) -> np.ndarray:
         return weights_from_codes(values_CZYX, None if table is None else np.asarray(table, np.uint16))
     except LayerError as error:
         raise LayerError(f"{layer.where}: {error}") from None
-
-
-def _require_nearest(layer: Layer, form: AffinityForm) -> None:
-    if max(form.channels) >= layer.channels:
-        raise LayerError(f"{layer.where}: has {layer.channels} channels; x, y, z affinities are needed")
-    offsets = layer.emseg.get("offsets")
-    if offsets is None:
-        return
-    found = tuple(tuple(offsets[c]) for c in form.channels)
-    if found != NEAREST_OFFSETS or form.side != "upper":
-        raise LayerError(f"{layer.where}: says its channels {form.channels} join along {found}, not {NEAREST_OFFSETS}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +116,65 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(
     assert caught.value.exit_code == 2
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()
+
+
+GOOD = {"low": 3, "high": 200, "sections": {str(z): [3, 200, 99.0, 9.0] for z in range(3, 47)}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "levels", "words"),
+    [
+        ("global", {}, "low None and high None must be numbers"),
+        ("global", {**GOOD, "low": 200}, "low below high"),
+        ("global", {**GOOD, "high": True}, "must be numbers"),
+        ("per_section", {"low": 3, "high": 200}, "has no sections"),
+        ("per_section", {"sections": {}}, "lacks sections z = 3, 4, 5, …"),
+        ("per_section", {"sections": {**GOOD["sections"], "9": [7, 3]}}, "section z = 9 has"),
+        ("per_section", {"sections": {**GOOD["sections"], "9": ["a", "b"]}}, "section z = 9 has"),
+        ("per_section", [], "holds no levels"),
+    ],
+)
+def test_levels_that_no_task_could_use_are_refused(
+    tmp_path: Path, image: str, kind: str, levels: Any, words: str
+) -> None:
+    """Levels that lack a section, or are no levels, are refused by the plan, not by every task."""
+    (tmp_path / "levels.json").write_text(json.dumps(levels))
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        plan_run(config(tmp_path, image, normalise={"kind": kind, "levels": str(tmp_path / "levels.json")}))
+
+
+@pytest.mark.parametrize("kind", ["global", "per_section"])
+def test_levels_of_the_sections_that_are_read_are_enough(tmp_path: Path, image: str, kind: str) -> None:
+    """Levels of the sections that patches of the bbox read are pinned, blank ones with equal levels too."""
+    sections = {**GOOD["sections"], "20": [0, 0, 0.0, 0.0]}
+    (tmp_path / "levels.json").write_text(json.dumps({**GOOD, "sections": sections}))
+    normalise = {"kind": kind, "levels": str(tmp_path / "levels.json")}
+    planned = plan_run(config(tmp_path, image, normalise=normalise))
+    assert planned.plan.pins["levels"] in next(key for key in planned.objects if key.startswith("levels/"))
+
+
+@pytest.mark.parametrize(
+    ("offsets", "side", "fits"),
+    [
+        ([[0, 0, -1], [0, -1, 0], [-1, 0, 0]], "upper", False),
+        ([[-1, 0, 0], [0, -1, 0], [0, 0, -1]], "lower", False),
+        ([[-1, 0, 0]], "upper", False),
+        ([[-1, 0, 0], [0, -1, 0], [0, 0, -1]], "upper", True),
+    ],
+)
+def test_affinities_that_say_they_join_otherwise_are_refused(
+    tmp_path: Path, offsets: list[list[int]], side: str, fits: bool
+) -> None:
+    """What every leaf would refuse is refused by the plan: offsets in the layer's info that are not as declared."""
+    url = str(tmp_path / "affinities")
+    about = {"offsets": offsets}
+    create_layer(url, LayerSpec("image", "uint8", 3, BOX, (10, 10, 10), (16, 16, 16), emseg=about))
+    given = config(tmp_path, url, source=None, affinities={"layer": url, "side": side})
+    if fits:
+        assert plan_run(given).plan.tiers
+        return
+    with pytest.raises(LayerError, match=r"offsets|join along"):
+        plan_run(given)
 
 
 def test_coordinates_beyond_the_codes_are_refused(tmp_path: Path) -> None:
