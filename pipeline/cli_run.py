@@ -15,7 +15,7 @@ from emseg.pipeline.output import human_bytes, note, say
 from emseg.pipeline.plan import Plan, load_plan
 from emseg.pipeline.progress import bars
 from emseg.pipeline.receipts import Ledger
-from emseg.pipeline.runner import run_plan, stitch
+from emseg.pipeline.runner import require_runnable, run_plan, stitch
 from emseg.pipeline.status import Status, status_of
 from emseg.pipeline.yamlfile import load_yaml
 from emseg.tasks.volume.objects import Objects
@@ -104,10 +104,12 @@ def run(
 ) -> None:
     """Plan, run all workers on this machine (or on Dask), and stitch."""
     config, planned = _planned(config_file, sets)
+    engine = _engine(config.engine, workers, dask)
+    require_runnable(engine)
     run_objects, _ = planned.stored(config.run)
     start = time.perf_counter()
     with bars(f"run {run_objects.url}") as watch:
-        tally = run_plan(planned.plan, run_objects, _engine(config.engine, workers, dask), watch)
+        tally = run_plan(planned.plan, run_objects, engine, watch)
     seconds = time.perf_counter() - start
     values = {"run": run_objects.url, "plan": planned.plan.hash, "done": tally.done, "seconds": round(seconds, 3)}
     say(values, as_json, f"done in {seconds:.1f} s; look at it: emseg view {run_objects.url}")

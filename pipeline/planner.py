@@ -1,6 +1,7 @@
 """From run.yaml to a plan: validate everything, decide what is excluded, pin what decides the result, lay the tiers.
 
-Nothing is written before everything is checked. Writing is idempotent, so a planner that died is run again.
+Nothing is written before everything is checked. The plan is written last and writing is idempotent, so a planner that
+died is run again, and a directory that holds a plan holds all that its tasks need.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from decimal import Decimal
 from emseg.models.spec import ModelSpec
 from emseg.pipeline.config import RunConfig
 from emseg.pipeline.excluding import Excluded, excluded_of
-from emseg.pipeline.plan import Plan, store_plan
+from emseg.pipeline.plan import Plan, is_stored, store_plan
 from emseg.pipeline.recommended import with_recommended
 from emseg.pipeline.start import Start, start_of
 from emseg.pipeline.tier import Need, Tier
@@ -51,15 +52,17 @@ class Planned:
         return run, self.store(run)
 
     def store(self, run: Objects) -> bool:
-        """Write plan, models, tables and empty layers; says whether the plan is new."""
-        new = store_plan(run, self.plan)
+        """Write models, tables, layers and, last, the plan; says whether it is new. What is excluded is written once."""
+        known = is_stored(run, self.plan)
         for key, content in self.objects.items():
             if not run.exists(key):
                 run.put(key, content)
         for name, spec in self.specs.items():
             create_layer(joined_url(run.url, "layers", name), spec)
+        if known:
+            return False
         self.excluded.store(run)
-        return new
+        return store_plan(run, self.plan)
 
 
 def plan_run(config: RunConfig) -> Planned:

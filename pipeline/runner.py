@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from emseg.pipeline.config import Engine as EngineConfig
 from emseg.pipeline.driver import Driver, Engine, Tally
 from emseg.pipeline.local import LocalEngine
 from emseg.pipeline.plan import Plan
+from emseg.pipeline.queue_signals import Stop
 from emseg.pipeline.receipts import Ledger
 from emseg.pipeline.status import missing_keys
 from emseg.pipeline.tier import Tier
@@ -16,6 +19,11 @@ from emseg.tasks.volume.errors import ConfigError, IncompleteError, TaskFailedEr
 from emseg.tasks.volume.objects import Objects
 
 Watch = Callable[[Tally], None]
+ADVICE = "mend the cause, then `emseg status RUN --retry` and run again"
+QUEUED = (
+    "engine.kind queue runs by `emseg plan`, `emseg worker` and `emseg stitch` (or `emseg drive --stitch`); use local "
+    "or dask here"
+)
 NAMED = 10  # missing chunks that a refusal names
 
 
@@ -32,9 +40,13 @@ def engine_of(config: EngineConfig, device: str = "cpu") -> Engine:
         from emseg.pipeline.dask_engine import DaskEngine
 
         return DaskEngine(config.address, workers_of(config), device)
-    raise ConfigError(
-        "engine.kind queue runs by `emseg plan`, `emseg worker` and `emseg stitch`; use local or dask here"
-    )
+    raise ConfigError(QUEUED)
+
+
+def require_runnable(config: EngineConfig) -> None:
+    """Refuse an engine that others run, before anything is written."""
+    if config.kind == "queue":
+        raise ConfigError(QUEUED)
 
 
 def device_of(plan: Plan) -> str:
@@ -49,24 +61,36 @@ def run_plan(
     config: EngineConfig,
     watch: Watch = lambda tally: None,
     wanted: Callable[[Tier], bool] = lambda tier: True,
+    advice: str = ADVICE,
 ) -> Tally:
     """Run all wanted tiers to their end.
+
+    Args:
+        advice: what a person should do about tasks that failed for good.
 
     Raises:
         TaskFailedError: tasks were quarantined; names up to three.
     """
     engine = engine_of(config, device_of(plan))
     try:
-        tally = Driver(plan, Ledger(run), engine, wanted=wanted, watch=watch).run()
+        with _stopping() as stop:
+            tally = Driver(plan, Ledger(run), engine, wanted=wanted, watch=watch, stop=stop).run()
     finally:
         engine.close()
     if tally.failed:
         some = "; ".join(f"{key}: {message}" for key, message in list(tally.failed.items())[:3])
-        raise TaskFailedError(
-            f"{len(tally.failed)} tasks failed for good ({some}); mend the cause, then `emseg status RUN --retry` "
-            "and run again"
-        )
+        raise TaskFailedError(f"{len(tally.failed)} tasks failed for good ({some}); {advice}")
     return tally
+
+
+@contextmanager
+def _stopping() -> Iterator[Stop | None]:
+    """SIGTERM and Ctrl-C as a request to hand back; only the main thread may catch signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield None
+        return
+    with Stop() as stop:
+        yield stop
 
 
 def stitch(plan: Plan, run: Objects, config: EngineConfig, watch: Watch = lambda tally: None) -> Tally:

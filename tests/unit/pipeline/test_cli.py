@@ -122,6 +122,10 @@ BAD = {
     "no place for a queue": (("worker", "fq:///proc/q"), "queue fq:///proc/q/cpu: its folder cannot be made"),
     "a queue in no folder": (("plan", "run.yaml", "--set", "run=q", "--queue", "fq:///proc/q"), "cannot be made"),
     "no Dask address": (("run", "run.yaml", "--set", "run=d", "--dask", "nonsense"), "tcp://host:port"),
+    "a queue is not run": (
+        ("run", "run.yaml", "--set", "run=x", "--set", "engine={kind: queue, queue: fq://q}"),
+        "runs by `emseg plan`, `emseg worker`",
+    ),
     "bad scheme": (("view", "ftp://host/layer"), "scheme 'ftp' is not allowed"),
 }
 

@@ -18,6 +18,7 @@ from emseg.tasks.volume.bbox import BBox
 from emseg.tasks.volume.errors import ConfigError, EmsegError, LayerError, PlanChangedError
 from emseg.tasks.volume.info import LayerSpec
 from emseg.tasks.volume.layer import create_layer
+from emseg.tasks.volume.objects import Objects
 
 BOX = BBox.sized((-5, 8, 3), (40, 36, 44))
 
@@ -75,6 +76,54 @@ def test_a_stored_plan_reads_back_the_same(tmp_path: Path, image: str) -> None:
     assert planned.stored(c.run)[1]
     assert not plan_run(c).stored(c.run)[1]
     assert Plan.from_json(planned.plan.to_json()).hash == planned.plan.hash
+
+
+def test_a_killed_planner_leaves_no_plan(tmp_path: Path, image: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plan is written last: wherever a planner dies, no worker can begin, and planning again goes through."""
+    c = config(tmp_path, image, skip_blank={"at_most": 90})
+    planned, run, left = plan_run(c), Objects(c.run), [0]
+    whole = Objects(str(tmp_path / "whole"))
+    assert planned.store(whole)
+    writes = {name: getattr(Objects, name) for name in ("put", "create")}
+    for name, write in writes.items():
+
+        def limited(self: Objects, *args: Any, _write: Any = write) -> Any:
+            left[0] -= 1
+            if left[0] < 0:
+                raise KeyboardInterrupt
+            return _write(self, *args)
+
+        monkeypatch.setattr(Objects, name, limited)
+    for limit in range(100):
+        left[0] = limit
+        try:
+            assert planned.store(run)
+            break
+        except KeyboardInterrupt:
+            assert not run.exists("plan.json")
+    assert limit > 5
+    assert list(run.list()) == list(whole.list())
+
+
+def test_another_plan_is_found_before_anything_is_written(tmp_path: Path, image: str) -> None:
+    """A plan that is refused leaves no model, no level and no layer of its own in the directory."""
+    first = config(tmp_path, image)
+    run, _ = plan_run(first).stored(first.run)
+    before = {name: run.get_stored(name) for name in run.list()}
+    with pytest.raises(PlanChangedError):
+        plan_run(config(tmp_path, image, skip_blank={"at_most": 3})).stored(first.run)
+    assert {name: run.get_stored(name) for name in run.list()} == before
+
+
+def test_a_known_plan_does_not_write_its_cells_again(
+    tmp_path: Path, image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Planning or running again does not decide and write the excluded cells once more."""
+    c = config(tmp_path, image, skip_blank={"at_most": 90})
+    plan_run(c).stored(c.run)
+    again = plan_run(c)
+    monkeypatch.setattr("emseg.pipeline.excluding.CellSource.cells", lambda self: pytest.fail("read again"))
+    assert not again.stored(c.run)[1]
 
 
 def test_a_changed_plan_names_the_key(tmp_path: Path, image: str) -> None:
