@@ -202,10 +202,11 @@ def stitch_command(run_url: RunUrl, workers: Workers = 0, dask: Dask = "", as_js
 
 
 def check(run_url: RunUrl, as_json: AsJson = False) -> None:
-    """Compare every stored object with the digest in its receipt."""
+    """Prove a run: all tasks done, every stored object as its receipt, or the plan, says."""
     found, run_objects = _opened(run_url)
     checked = check_run(found, Ledger(run_objects))
-    lines = [f"{checked.objects} objects, {len(checked.corrupt)} corrupt, {len(checked.missing)} missing"]
+    lines = [f"{checked.done} of {checked.planned} tasks done"]
+    lines += [f"{checked.objects} objects, {len(checked.corrupt)} corrupt, {len(checked.missing)} missing"]
     lines += [f"corrupt {url}" for url in checked.corrupt] + [f"missing {url}" for url in checked.missing]
     say(checked.to_json(), as_json, *lines)
     if not checked.sound:

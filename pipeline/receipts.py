@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from emseg.tasks.base import canonical_json
-from emseg.tasks.volume.errors import EmsegError, NotDeterministicError
+from emseg.tasks.volume.errors import EmsegError, NotDeterministicError, TransientError
 from emseg.tasks.volume.objects import Objects
 
 ATTEMPTS_ALLOWED = 3  # a third failure is no accident
@@ -48,10 +48,13 @@ class Ledger:
 
         Raises:
             NotDeterministicError: an earlier receipt proves other bytes.
+            TransientError: an earlier receipt was in the way and is gone.
         """
         if self.run.create(f"receipts/{key}.json", canonical_json(receipt)):
             return True
-        first = self.receipt(key) or {}
+        first = self.receipt(key)
+        if first is None:
+            raise TransientError(f"{self.run.where(f'receipts/{key}.json')}: was in the way, and is not there; try again")
         if first.get("outputs") != receipt["outputs"]:
             error = NotDeterministicError(
                 f"task {key}: a second execution wrote other bytes than the first ({_unlike(first, receipt)}); "

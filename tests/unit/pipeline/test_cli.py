@@ -68,6 +68,7 @@ def test_a_run_ends_complete_and_sound(work: Path) -> None:
     assert not any(state["missing"].values())
     checked = json.loads(emseg("check", "run", "--json", cwd=work).stdout)
     assert checked["objects"] > 20
+    assert checked["done"] == checked["planned"] == sum(state["planned"].values())
     assert checked["corrupt"] == checked["missing"] == []
 
 
@@ -92,6 +93,15 @@ def test_stitch_refuses_while_chunks_lack_receipts(work: Path) -> None:
     assert done.returncode == 1
     assert "chunks lack receipts: fragment/0_0_0" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_check_proves_nothing_of_an_idle_run(work: Path) -> None:
+    """A planned but unworked run is not sound: 0 of so many tasks are done, and the exit code is 1."""
+    assert emseg("plan", "run.yaml", "--set", "run=unworked", cwd=work).returncode == 0
+    done = emseg("check", "unworked", "--json", cwd=work)
+    assert done.returncode == 1
+    checked = json.loads(done.stdout)
+    assert (checked["done"], checked["planned"] > 10) == (0, True)
 
 
 def test_a_dry_run_writes_nothing(work: Path) -> None:
