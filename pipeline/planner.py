@@ -11,6 +11,7 @@ from decimal import Decimal
 
 from emseg.models.spec import ModelSpec
 from emseg.pipeline.config import RunConfig
+from emseg.pipeline.costs import Price, Voxel, price_of
 from emseg.pipeline.excluding import Excluded, excluded_of
 from emseg.pipeline.plan import Plan, is_stored, store_plan
 from emseg.pipeline.recommended import with_recommended
@@ -41,6 +42,12 @@ class Planned:
     excluded: Excluded = field(default_factory=Excluded)
     model: ModelSpec | None = None
     warnings: list[str] = field(default_factory=list)
+    source: Voxel = field(default_factory=Voxel)
+
+    def price(self) -> Price:
+        """What it will cost."""
+        cells = {s.name: s.spec for s in self.excluded.sources}
+        return price_of(self.plan, {**self.specs, **cells}, self.model, self.source)
 
     def stored(self, run_url: str) -> tuple[Objects, bool]:
         """The run directory with everything in it, and whether the plan is new.
@@ -87,7 +94,7 @@ def plan_run(config: RunConfig) -> Planned:
     pins = {**start.pins, **excluded.pins}
     shown = config.model_dump(mode="json", exclude={"run", "engine"})
     plan = Plan(layers, tiers, pins, shown)
-    return Planned(plan, specs, dict(start.objects), excluded, start.spec, list(start.warnings))
+    return Planned(plan, specs, dict(start.objects), excluded, start.spec, list(start.warnings), start.voxel)
 
 
 def _bbox(config: RunConfig, start: Start) -> BBox:

@@ -13,6 +13,7 @@ from emseg.models.coding import code_table
 from emseg.models.spec import ModelSpec
 from emseg.models.symmetry import require_views, views_of
 from emseg.pipeline.config import Normalise, RunConfig
+from emseg.pipeline.costs import Voxel
 from emseg.pipeline.levels import levels_content
 from emseg.tasks.base import canonical_json
 from emseg.tasks.context import LayerRef
@@ -34,6 +35,7 @@ class Start:
 
     Attributes:
         bounds, voxel_nm: of the source at its mip.
+        voxel: what one of its voxels holds.
         layers: what the plan lists of it.
         form: fields of AffinityForm, for the leaves.
         spec: the model, None if the affinities are there already.
@@ -52,6 +54,7 @@ class Start:
     training: list[Mapping[str, Any]] = field(default_factory=list)
     pins: dict[str, str] = field(default_factory=dict)
     objects: dict[str, bytes] = field(default_factory=dict)
+    voxel: Voxel = field(default_factory=Voxel)
     warnings: list[str] = field(default_factory=list)
 
 
@@ -80,7 +83,8 @@ def _from_affinities(config: RunConfig) -> Start:
     form = {"layer": "source", "channels": channels, "side": given.side}
     AffinityForm("source", channels, given.side).require(layer)
     ref = LayerRef(canonical_url(given.layer), given.mip, given.missing)
-    return Start(layer.bounds, layer.voxel_nm, {"source": ref}, form, pins={"source": _info_digest(layer)})
+    pins = {"source": _info_digest(layer)}
+    return Start(layer.bounds, layer.voxel_nm, {"source": ref}, form, pins=pins, voxel=_voxel(layer))
 
 
 def _from_image(config: RunConfig) -> Start:
@@ -108,6 +112,7 @@ def _from_image(config: RunConfig) -> Start:
         list(spec.training.get("data", [])),
         {"model": digest, "source": _info_digest(layer)},
         {model_key(digest): content},
+        _voxel(layer),
         _voxel_warnings(layer, spec),
     )
     _add_levels(start, config, spec)
@@ -169,6 +174,10 @@ def _sections(start: Start, config: RunConfig, spec: ModelSpec) -> range:
     if not starts:
         return range(0)  # of an empty box, which the planner refuses
     return range(max(starts[0], bounds.min[2]), min(starts[-1] + lattice.patch_vx[2], bounds.max[2]))
+
+
+def _voxel(layer: Layer) -> Voxel:
+    return Voxel(layer.channels, layer.dtype.itemsize)
 
 
 def _info_digest(layer: Layer) -> str:

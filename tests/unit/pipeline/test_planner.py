@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from emseg.pipeline.config import RunConfig
-from emseg.pipeline.costs import price_of
 from emseg.pipeline.plan import Plan
 from emseg.pipeline.planner import plan_run
+from emseg.tasks.predict import lattice_of
 from emseg.tasks.volume.bbox import BBox
 from emseg.tasks.volume.errors import ConfigError, EmsegError, LayerError, PlanChangedError
 from emseg.tasks.volume.info import LayerSpec
@@ -251,11 +251,13 @@ def test_a_dtype_that_the_model_does_not_take_is_refused(tmp_path: Path) -> None
 
 
 def test_a_price_counts_patches_and_reads_exactly(tmp_path: Path, image: str) -> None:
-    """The halo overhead of the leaves is the voxels that they read over the voxels of the box."""
+    """Halo overheads are voxels read over voxels of the box: of leaves, and of patches counted one by one."""
     planned = plan_run(config(tmp_path, image))
-    price = price_of(planned.plan, planned.specs, planned.model)
+    price = planned.price()
     tier = planned.plan.tier["fragment"]
     read = sum(tier.grid.core(i).padded(1).clipped(BOX).voxels for i in tier.grid.indices())
     assert price.halo_overhead["fragment"] == pytest.approx(read / BOX.voxels)
     assert price.tasks == planned.plan.planned()
-    assert price.halo_overhead["predict"] > 1
+    lattice, grid = lattice_of(planned.model), planned.plan.tier["predict"].grid
+    patches = [patch for index in grid.indices() for patch in lattice.patches(grid.core(index))]
+    assert price.halo_overhead["predict"] == pytest.approx(sum(p.voxels for p in patches) / BOX.voxels)
