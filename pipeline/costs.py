@@ -64,9 +64,7 @@ class Price:
         return max(self.peak_bytes_per_task.values(), default=0)
 
 
-def price_of(
-    plan: Plan, specs: Mapping[str, LayerSpec], model: ModelSpec | None, source: Voxel | None = None
-) -> Price:
+def price_of(plan: Plan, specs: Mapping[str, LayerSpec], model: ModelSpec | None, source: Voxel | None = None) -> Price:
     """The price of a plan.
 
     Args:

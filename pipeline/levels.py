@@ -40,7 +40,8 @@ def levels_content(normalise: Normalise, sections: range) -> bytes:
 
 
 def _require_global(raw: Mapping[str, Any], name: str) -> None:
-    low, high = raw.get("low"), raw.get("high")
+    low: Any = raw.get("low")
+    high: Any = raw.get("high")
     if not (_is_level(low) and _is_level(high) and low < high):
         raise ConfigError(f"{name}: low {low!r} and high {high!r} must be numbers, low below high; run `emseg stats`")
 

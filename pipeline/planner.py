@@ -59,7 +59,7 @@ class Planned:
         return run, self.store(run)
 
     def store(self, run: Objects) -> bool:
-        """Write models, tables, layers and, last, the plan; says whether it is new. What is excluded is written once."""
+        """Write models, tables, layers and, last, the plan; says whether it is new. A known plan's cells stand."""
         known = is_stored(run, self.plan)
         for key, content in self.objects.items():
             if not run.exists(key):

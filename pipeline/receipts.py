@@ -54,7 +54,9 @@ class Ledger:
             return True
         first = self.receipt(key)
         if first is None:
-            raise TransientError(f"{self.run.where(f'receipts/{key}.json')}: was in the way, and is not there; try again")
+            raise TransientError(
+                f"{self.run.where(f'receipts/{key}.json')}: was in the way, and is not there; try again"
+            )
         if first.get("outputs") != receipt["outputs"]:
             error = NotDeterministicError(
                 f"task {key}: a second execution wrote other bytes than the first ({_unlike(first, receipt)}); "

@@ -49,7 +49,7 @@ def test_other_bytes_are_not_deterministic(ledger, second):
 
 
 def test_a_first_receipt_that_is_gone_proves_nothing(ledger, monkeypatch):
-    """A receipt that could not be created and is not there is temporary trouble, no other bytes: nothing is recorded."""
+    """A receipt that could not be created and is not there is temporary trouble; nothing is recorded."""
     monkeypatch.setattr(ledger.run.backend, "create", lambda key, content: False)
     with pytest.raises(TransientError):
         ledger.finish(KEY, {"outputs": {"a": "1"}})
