@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing
 import os
@@ -77,7 +78,8 @@ class Child:
         if not self.process.is_alive():
             self.restart()
         self.key, self.attempt = key, attempt
-        self.pipe.send_bytes(json.dumps([message, attempt]).encode())
+        with contextlib.suppress(BrokenPipeError):  # a child that died just now: `poll` says so
+            self.pipe.send_bytes(json.dumps([message, attempt]).encode())
 
     def poll(self) -> Outcome | None:
         """The outcome if there is one; a child that died is replaced, and its death is an outcome."""
@@ -118,7 +120,9 @@ def serve(pipe: Connection, device: str, root: str | None, read_roots: tuple[str
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     from emseg.pipeline.execute import run_message
+    from emseg.pipeline.output import log_to_stderr
 
+    log_to_stderr()
     while True:
         try:
             message, attempt = json.loads(pipe.recv_bytes())

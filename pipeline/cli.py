@@ -8,13 +8,15 @@ import sys
 from importlib.metadata import version
 from typing import Annotated
 
-import structlog
 import typer
 
 from emseg.pipeline import cli_data, cli_run
+from emseg.pipeline.cli_errors import OUTSIDE, described
+from emseg.pipeline.output import keep_stdout, log_to_stderr
 from emseg.tasks.volume.errors import EmsegError
 
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]  # typer's own click: it does not export UsageError
+ASKING = {"--help", "--version"}  # their answer is text of typer's own, on standard output
 
 app = typer.Typer(
     name="emseg",
@@ -33,16 +35,7 @@ def _root(
     show_version: Annotated[bool, typer.Option("--version", help="print the version")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="structured log lines on standard error")] = False,
 ) -> None:
-    level = logging.INFO if verbose else logging.ERROR
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    log_to_stderr(logging.INFO if verbose else logging.ERROR)
     if show_version:
         typer.echo(version("emseg"))
         raise typer.Exit
@@ -52,6 +45,8 @@ def main() -> None:
     """Run a command; an error of ours is one line on standard error."""
     if "AWS_ACCESS_KEY_ID" in os.environ:
         os.environ.setdefault("AWS_SESSION_TOKEN", "")  # cloud-files 6.4.3 reads it unasked
+    if not ASKING.intersection(sys.argv):
+        keep_stdout()
     try:
         code = app(standalone_mode=False)
     except EmsegError as error:
@@ -60,6 +55,10 @@ def main() -> None:
     except USAGE_ERROR as error:
         typer.echo(f"emseg: {error}", err=True)
         sys.exit(2)
+    except OUTSIDE as error:
+        line, code = described(error)
+        typer.echo(f"emseg: {line}", err=True)
+        sys.exit(code)
     except (typer.Abort, KeyboardInterrupt):
         typer.echo("emseg: stopped; run the same command again to go on", err=True)
         sys.exit(130)

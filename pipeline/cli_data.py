@@ -16,8 +16,10 @@ from emseg.tasks.volume.bbox import BBox
 from emseg.tasks.volume.errors import ConfigError
 from emseg.tasks.volume.url import canonical_url, joined_url
 
+MAX_IDS = 1 << 64
 Numbers = Annotated[str, typer.Option(help="three numbers x,y,z")]
 Box = Annotated[str, typer.Option(help="x,y,z:x,y,z, half-open")]
+Records = Annotated[str, typer.Option(help="folder that keeps what was read, so that a stopped command goes on")]
 
 
 def register(app: typer.Typer) -> None:
@@ -50,6 +52,18 @@ def box_of(text: str) -> BBox | None:
     if not colon:
         raise ConfigError(f"--bbox {text!r}: write it as x,y,z:x,y,z, least corner, then one past the greatest")
     return BBox.of(numbers(low, "--bbox"), numbers(high, "--bbox"))
+
+
+def ids_of(text: str) -> tuple[int, ...]:
+    """Segment ids of "7,12", none of ''.
+
+    Raises:
+        ConfigError: not ids.
+    """
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not all(p.isascii() and p.isdigit() and int(p) < MAX_IDS for p in parts):
+        raise ConfigError(f"--segments {text!r}: give ids from 0 to {MAX_IDS - 1}, comma-separated, such as 7,12")
+    return tuple(map(int, parts))
 
 
 def ingest(
@@ -85,6 +99,7 @@ def stats(
     source: Annotated[str, typer.Argument(help="image layer: path or URL")],
     out: Annotated[Path, typer.Option(help="file to write")] = Path("levels.json"),
     mip: Annotated[int, typer.Option(min=0, help="resolution level")] = 0,
+    records: Records = "",
     workers: Workers = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -92,7 +107,9 @@ def stats(
     from emseg.pipeline.stats import stats as measure
 
     with bars(f"stats {source}") as watch:
-        values = measure(source, out, mip=mip, workers=workers_of(Engine(workers=workers)), watch=watch)
+        values = measure(
+            source, out, mip=mip, workers=workers_of(Engine(workers=workers)), records=records, watch=watch
+        )
     say(values, as_json, f"wrote {out}: mean {values['mean']:.2f}, std {values['std']:.2f}")
 
 
@@ -129,6 +146,7 @@ def evaluate(
     allow_seen: Annotated[
         bool, typer.Option("--allow-seen", help="score data the model was trained on, marked")
     ] = False,
+    records: Records = "",
     workers: Workers = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -137,15 +155,18 @@ def evaluate(
     from emseg.pipeline.viewer_layers import is_run
 
     url = canonical_url(seg)
-    values = score(
-        joined_url(url, "layers", "segmentation") if is_run(url) else url,
-        gt,
-        bbox=box_of(bbox),
-        background=background,
-        mip=mip,
-        workers=workers_of(Engine(workers=workers)),
-        allow_seen=allow_seen,
-    )
+    with bars(f"evaluate {seg}") as watch:
+        values = score(
+            joined_url(url, "layers", "segmentation") if is_run(url) else url,
+            gt,
+            bbox=box_of(bbox),
+            background=background,
+            mip=mip,
+            workers=workers_of(Engine(workers=workers)),
+            allow_seen=allow_seen,
+            records=records,
+            watch=watch,
+        )
     say(values, as_json, *scored(values))
 
 
@@ -175,13 +196,12 @@ def view(
     """Look at a run or at layers in Neuroglancer, offline."""
     from emseg.pipeline import view as viewing
 
-    layers = _layers(sources)
+    layers, ids = _layers(sources), ids_of(segments)
+    place = numbers(position, "--position", float) if position else None
     if link:
-        url = viewing.hosted_link(layers)
+        url = viewing.hosted_link(layers, position=place, segments=ids, layout=layout)
         say({"link": url}, as_json, url)
         return
-    ids = tuple(int(s) for s in segments.split(",") if s)
-    place = numbers(position, "--position", float) if position else None
     opened = viewing.open_viewer(layers, port=port, segments=ids, position=place, layout=layout)
     if screenshot:
         viewing.screenshot(opened, screenshot)

@@ -13,12 +13,13 @@ import typer
 
 from emseg.pipeline.check import check_run
 from emseg.pipeline.config import Engine, RunConfig
-from emseg.pipeline.costs import Price, price_of
+from emseg.pipeline.costs import Price
 from emseg.pipeline.output import human_bytes, note, say
 from emseg.pipeline.plan import Plan, load_plan
 from emseg.pipeline.progress import bars
+from emseg.pipeline.queue_census import Census
 from emseg.pipeline.receipts import Ledger
-from emseg.pipeline.runner import run_plan, stitch
+from emseg.pipeline.runner import require_runnable, run_plan, stitch
 from emseg.pipeline.status import Status, status_of
 from emseg.pipeline.status import retry as retry_failed
 from emseg.pipeline.yamlfile import load_yaml
@@ -35,6 +36,7 @@ Workers = Annotated[int, typer.Option(min=0, help="processes on this machine; 0:
 Dask = Annotated[str, typer.Option(help="Dask scheduler, tcp://host:port")]
 QueueUrl = Annotated[str, typer.Option("--queue", help="fq://folder or sqs://name")]
 WATCH_S = 2.0
+DUTY = 10  # a look at a large run may take minutes: rest at least this many times longer
 
 
 def register(app: typer.Typer) -> None:
@@ -73,7 +75,7 @@ def plan(
 ) -> None:
     """Validate a run, price it, write its plan; for a queue engine enqueue what can start."""
     config, planned = _planned(config_file, sets)
-    price = price_of(planned.plan, planned.specs, planned.model)
+    price = planned.price()
     if dry_run:
         say(price.to_json(), as_json, *_priced(price))
         return
@@ -108,10 +110,12 @@ def run(
 ) -> None:
     """Plan, run all workers on this machine (or on Dask), and stitch."""
     config, planned = _planned(config_file, sets)
+    engine = _engine(config.engine, workers, dask)
+    require_runnable(engine)
     run_objects, _ = planned.stored(config.run)
     start = time.perf_counter()
     with bars(f"run {run_objects.url}") as watch:
-        tally = run_plan(planned.plan, run_objects, _engine(config.engine, workers, dask), watch)
+        tally = run_plan(planned.plan, run_objects, engine, watch, peak_bytes=planned.price().peak_bytes)
     seconds = time.perf_counter() - start
     values = {"run": run_objects.url, "plan": planned.plan.hash, "done": tally.done, "seconds": round(seconds, 3)}
     say(values, as_json, f"done in {seconds:.1f} s; look at it: emseg view {run_objects.url}")
@@ -186,7 +190,7 @@ def drive(
 
 def status(
     run_url: RunUrl,
-    watch: Annotated[bool, typer.Option("--watch", help="look again every two seconds until complete")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="look again and again until nothing changes any more")] = False,
     repair: Annotated[bool, typer.Option("--repair", help="put lost tasks back on --queue")] = False,
     retry: Annotated[bool, typer.Option("--retry", help="forget the failures of quarantined tasks")] = False,
     queue: QueueUrl = "",
@@ -203,13 +207,25 @@ def status(
         from emseg.pipeline.drive import repair as repair_run
 
         repair_run(run_objects.url, queue)
-    while watch and not state.complete:
-        note(" ".join(f"{s} {state.done[s]}/{n}" for s, n in state.planned.items()))
-        time.sleep(WATCH_S)
-        state = status_of(found, ledger)
+    if watch:
+        state = _watched(found, ledger, state)
     say(state.to_json(), as_json, *_stated(state))
     if state.failures:
         raise typer.Exit(1)
+
+
+def _watched(found: Plan, ledger: Ledger, state: Status) -> Status:
+    """Look again and again until the run is complete, or only failed tasks and what waits for them are left."""
+    while not state.complete:
+        note(" ".join(f"{s} {state.done[s]}/{n}" for s, n in state.planned.items()))
+        start_s = time.monotonic()
+        census = Census(found, ledger, list(found.tiers))
+        if state.failures and all(key in state.failures for key in census.ready()):
+            note("nothing can go on: what is left waits for failed tasks; see `emseg status --retry`")
+            break
+        state = status_of(found, ledger)
+        time.sleep(max(WATCH_S, DUTY * (time.monotonic() - start_s)))
+    return state
 
 
 def _stated(state: Status) -> list[str]:
@@ -234,10 +250,11 @@ def stitch_command(run_url: RunUrl, workers: Workers = 0, dask: Dask = "", as_js
 
 
 def check(run_url: RunUrl, as_json: AsJson = False) -> None:
-    """Compare every stored object with the digest in its receipt."""
+    """Prove a run: all tasks done, every stored object as its receipt, or the plan, says."""
     found, run_objects = _opened(run_url)
     checked = check_run(found, Ledger(run_objects))
-    lines = [f"{checked.objects} objects, {len(checked.corrupt)} corrupt, {len(checked.missing)} missing"]
+    lines = [f"{checked.done} of {checked.planned} tasks done"]
+    lines += [f"{checked.objects} objects, {len(checked.corrupt)} corrupt, {len(checked.missing)} missing"]
     lines += [f"corrupt {url}" for url in checked.corrupt] + [f"missing {url}" for url in checked.missing]
     say(checked.to_json(), as_json, *lines)
     if not checked.sound:

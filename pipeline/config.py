@@ -158,12 +158,26 @@ class Stages(Section):
 
 
 class Engine(Section):
-    """Who runs the tasks. Nothing here changes a byte of the result."""
+    """Who runs the tasks of `emseg run` (`stitch` takes --workers and --dask). Nothing here changes a byte."""
 
     kind: Literal["local", "dask", "queue"] = Field("local", description="processes here, a Dask cluster, or a queue")
-    workers: int = Field(0, ge=0, le=4096, description="processes on this machine; 0: one per core")
-    address: str | None = Field(None, description="Dask scheduler, tcp://host:port; none: a cluster on this machine")
-    queue: str | None = Field(None, description="fq://folder or sqs://name")
+    workers: int = Field(
+        0, ge=0, le=4096, description="processes on this machine; 0: one per core, as far as memory goes"
+    )
+    address: str | None = Field(
+        None, description="of kind dask: scheduler, tcp://host:port; none: a cluster on this machine"
+    )
+    queue: str | None = Field(
+        None, description="of kind queue: fq://folder or sqs://name, which `emseg plan` fills and `emseg worker` serves"
+    )
+
+    @model_validator(mode="after")
+    def _of_its_kind(self) -> Engine:
+        if (self.kind == "queue") != (self.queue is not None):
+            raise ValueError("kind: queue and queue: fq://folder or sqs://name go together; give both or neither")
+        if self.address is not None and self.kind != "dask":
+            raise ValueError("address: is a Dask scheduler's; give kind: dask with it")
+        return self
 
 
 class RunConfig(Section):

@@ -1,12 +1,14 @@
 """What a plan will cost, before it runs: tasks, bytes, objects, halo overhead, peak memory per task.
 
-Bytes are of uncompressed arrays. Peak memory is an estimate from the size of a task's arrays, checked against receipts
-in the tests; the graph tables of inner nodes depend on the data and are left out.
+Bytes are of uncompressed arrays: a chunk is read with all its channels, whatever is used of it. Peak memory is an
+estimate from the size of a task's arrays, held against receipts in the tests; the graph tables of inner nodes depend on
+the data and are left out.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,13 +16,31 @@ from emseg.models.spec import ModelSpec
 from emseg.pipeline.plan import Plan
 from emseg.pipeline.tier import Tier
 from emseg.tasks.predict import lattice_of
+from emseg.tasks.volume.bbox import BBox, vec
 from emseg.tasks.volume.grid import Grid
-from emseg.tasks.volume.info import LayerSpec
+from emseg.tasks.volume.info import LayerSpec, new_info, parse_scale
 
-PROCESS_BYTES = 450 << 20  # a worker with torch and CloudVolume loaded
-LEAF_BYTES = 34  # per voxel of a leaf's read box: codes, weights, labels, union-find, rows
+PROCESS_BYTES = 550 << 20  # a worker with CloudVolume and compiled kernels loaded
+TORCH_BYTES = 250 << 20  # more, of one with a network
+LEAF_BYTES = 60  # per voxel of a leaf's read box: weights, labels, union-find, rows
+FROM_FLOAT_BYTES = 60  # per voxel: three channels as float64, twice, and as weights
 RELABEL_BYTES = 40  # per voxel: two uint64 volumes, their encoding, the labels
 ACTIVATION_BYTES = 640  # per voxel of a batch of patches, float32
+TASK_OBJECTS = 3  # a receipt, the begin and the end of an attempt
+FLOAT_BYTES = 4
+
+
+@dataclass(frozen=True)
+class Voxel:
+    """What one voxel of the source holds."""
+
+    channels: int = 1
+    itemsize: int = 1
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all channels."""
+        return self.channels * self.itemsize
 
 
 @dataclass
@@ -38,23 +58,59 @@ class Price:
         """Plain values."""
         return dict(vars(self))
 
+    @property
+    def peak_bytes(self) -> int:
+        """Greatest peak of any task."""
+        return max(self.peak_bytes_per_task.values(), default=0)
 
-def price_of(plan: Plan, specs: dict[str, LayerSpec], model: ModelSpec | None) -> Price:
-    """The price of a plan."""
+
+def price_of(plan: Plan, specs: Mapping[str, LayerSpec], model: ModelSpec | None, source: Voxel | None = None) -> Price:
+    """The price of a plan.
+
+    Args:
+        specs: layers that it makes.
+        model: that it predicts with, if it does.
+        source: what a voxel of the image, or of affinities made elsewhere, holds; default: the least that fits.
+    """
     price = Price(plan.planned())
+    own = Voxel(len(model.offsets)) if model is not None else source or Voxel(3)
     for tier in plan.tiers:
         if tier.kind == "predict" and model is not None:
-            _predict(price, tier, model)
+            _predict(price, tier, model, source or Voxel())
         elif tier.kind == "fragment":
-            _fragment(price, tier)
+            _fragment(price, tier, own)
         elif tier.kind == "relabel":
             _relabel(price, tier)
         elif tier.kind == "downsample":
             _downsample(price, tier)
-        price.objects += len(tier.grid)  # receipts
-    for spec in specs.values():
-        price.objects += len(Grid(spec.bbox, spec.chunk_vx))
+        price.objects += TASK_OBJECTS * len(tier.grid) + _tables(tier)
+    price.objects += sum(map(_layer_objects, specs.values()))
+    price.objects += 1 + len({"model", "levels"} & set(plan.pins))
     return price
+
+
+def _layer_objects(spec: LayerSpec) -> int:
+    """`info` and the storage chunks of all mips."""
+    info = new_info(spec)
+    scales = [parse_scale(info, mip, "layer") for mip in range(len(spec.factors) + 1)]
+    return 1 + sum(len(Grid(scale.bounds, scale.chunk_vx)) for scale in scales)
+
+
+def _tables(tier: Tier) -> int:
+    """Tables that the tasks of a tier write."""
+    tasks = len(tier.grid)
+    if tier.kind == "fragment":
+        faces = sum(tasks // n * (n - 1) for n in tier.grid.shape)
+        return 2 * tasks + 2 * faces  # forest and what goes up; both sides of each inner face
+    if tier.kind == "resolve":
+        finer = vec([-(-n // 2 ** (tier.fields["level"] - 1)) for n in _leaves(tier).shape])
+        return math.prod(finer)  # what goes down, one a child
+    return 2 * tasks if tier.kind == "merge" else 0
+
+
+def _leaves(tier: Tier) -> Grid:
+    raw = tier.fields["leaves"]
+    return Grid(BBox.of(raw["bbox"]["min"], raw["bbox"]["max"]), vec(raw["chunk_vx"]))
 
 
 def _read_voxels(grid: Grid, pad: int) -> int:
@@ -66,11 +122,12 @@ def _read_voxels(grid: Grid, pad: int) -> int:
     return total
 
 
-def _largest(grid: Grid) -> int:
-    return math.prod(min(c, n) for c, n in zip(grid.chunk_vx, grid.bbox.size, strict=True))
+def _largest(grid: Grid, pad: int = 0) -> int:
+    """Voxels of the largest chunk, with a halo inside the grid's box."""
+    return math.prod(min(c + 2 * pad, n) for c, n in zip(grid.chunk_vx, grid.bbox.size, strict=True))
 
 
-def _predict(price: Price, tier: Tier, model: ModelSpec) -> None:
+def _predict(price: Price, tier: Tier, model: ModelSpec, source: Voxel) -> None:
     lattice, grid, channels = lattice_of(model), tier.grid, len(model.offsets)
     patches = 1
     read = 1
@@ -82,18 +139,21 @@ def _predict(price: Price, tier: Tier, model: ModelSpec) -> None:
         read *= sum(s[-1] + lattice.patch_vx[axis] - s[0] for s in starts)
     voxels = grid.bbox.voxels
     price.halo_overhead["predict"] = patches * math.prod(lattice.patch_vx) / voxels
-    price.bytes_read += read
+    price.bytes_read += read * source.bytes
     price.bytes_written += voxels * channels
     patch_bytes = int(tier.fields["batch"]) * math.prod(lattice.patch_vx) * ACTIVATION_BYTES
-    price.peak_bytes_per_task["predict"] = PROCESS_BYTES + _largest(grid) * (9 * channels + 4) + patch_bytes
+    arrays = _largest(grid) * (9 * channels + FLOAT_BYTES + source.bytes)
+    price.peak_bytes_per_task["predict"] = PROCESS_BYTES + TORCH_BYTES + arrays + patch_bytes
 
 
-def _fragment(price: Price, tier: Tier) -> None:
+def _fragment(price: Price, tier: Tier, source: Voxel) -> None:
     read = _read_voxels(tier.grid, 1)
     price.halo_overhead["fragment"] = read / tier.grid.bbox.voxels
-    price.bytes_read += 3 * read
+    price.bytes_read += read * source.bytes
     price.bytes_written += 4 * tier.grid.bbox.voxels
-    price.peak_bytes_per_task["fragment"] = PROCESS_BYTES + _largest(tier.grid) * LEAF_BYTES
+    reading = source.bytes + 3 * source.itemsize  # all channels, then a copy of three
+    turning = FROM_FLOAT_BYTES if source.itemsize == FLOAT_BYTES else 0
+    price.peak_bytes_per_task["fragment"] = PROCESS_BYTES + _largest(tier.grid, 1) * max(LEAF_BYTES, reading, turning)
 
 
 def _relabel(price: Price, tier: Tier) -> None:

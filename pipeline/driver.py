@@ -2,12 +2,14 @@
 
 It is the parent of local and Dask runs: it writes the attempt before each submit and the receipt after, and it may die
 at any moment: run it again and it goes on from the receipts. What a finished task made ready goes first, so that
-intermediate results are used while they are warm and few wait.
+intermediate results are used while they are warm and few wait. While it lives it beats for what runs; asked to stop, it
+hands back. A task that met trouble of storage hands back too and is tried later, and later each time.
 """
 
 from __future__ import annotations
 
 import platform
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -19,11 +21,15 @@ from emseg.pipeline.board import Board
 from emseg.pipeline.child import Outcome
 from emseg.pipeline.execute import message_of
 from emseg.pipeline.plan import Plan
+from emseg.pipeline.postponed import Postponed
+from emseg.pipeline.queue_signals import Stop
+from emseg.pipeline.queue_trouble import TROUBLE
 from emseg.pipeline.receipts import Ledger
 from emseg.pipeline.tier import Tier
-from emseg.tasks.volume.errors import NotDeterministicError
+from emseg.tasks.volume.errors import LayerError, NotDeterministicError, TransientError
 
-LEASE_S = 24 * 3600.0  # the driver sees deaths itself; a lease matters only if the driver is lost
+LEASE_S = 300.0  # the driver sees deaths itself; a lease matters only if the driver is lost
+BEAT_S = LEASE_S / 3
 POLL_S = 0.5
 log = structlog.get_logger()
 
@@ -72,8 +78,11 @@ class Driver:
         *,
         wanted: Callable[[Tier], bool] = lambda tier: True,
         watch: Callable[[Tally], None] = lambda tally: None,
+        stop: Stop | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.plan, self.ledger, self.engine, self.watch = plan, ledger, engine, watch
+        self.stop, self.clock = stop, clock
         self.tiers = [t for t in plan.tiers if wanted(t)]
         self.board = Board(plan, ledger)
         planned: dict[str, int] = {}
@@ -82,19 +91,50 @@ class Driver:
         self.tally = Tally(planned, self.board.done)
         self.queue: deque[str] = deque()
         self.running: dict[str, str] = {}
+        self.postponed = Postponed(clock)
+        self.beaten_s = clock()
 
     def run(self) -> Tally:
-        """Run until nothing more can be done; what failed stands in the tally."""
+        """Run until nothing more can be done; what failed stands in the tally.
+
+        Raises:
+            KeyboardInterrupt: a stop was asked for; what ran is handed back.
+            TransientError: storage fails again and again; run it again later.
+        """
         walk = self._walk()
         try:
-            while self._fill(walk) or self.running:
+            while self._fill(walk) or self.running or self.postponed:
                 for outcome in self.engine.outcomes(POLL_S):
                     self._settle(outcome)
                 self.watch(self.tally)
+                self._beat()
+                if self._stopped:
+                    raise KeyboardInterrupt
         finally:
-            for key, attempt in self.running.items():
-                self.ledger.end(key, attempt, "handback")
+            self._hand_back()
         return self.tally
+
+    @property
+    def _stopped(self) -> bool:
+        return self.stop is not None and self.stop.requested
+
+    def _hand_back(self) -> None:
+        for key, attempt in self.running.items():
+            try:
+                self.ledger.end(key, attempt, "handback")
+            except (*TROUBLE, LayerError) as error:  # the others are handed back all the same
+                log.warning("not handed back; it lapses", key=key, lease_s=LEASE_S, error=str(error))
+
+    def _beat(self) -> None:
+        """Say in the ledger that what runs is alive, when that is due."""
+        if self.clock() < self.beaten_s + BEAT_S:
+            return
+        self.beaten_s = self.clock()
+        for key, attempt in self.running.items():
+            try:
+                self.ledger.beat(key, attempt)
+            except TROUBLE as error:
+                log.warning("a heartbeat failed; the next may not", key=key, error=str(error))
 
     def _walk(self) -> Iterator[str]:
         """Keys that are ready when passed, tier by tier; others are found when their last producer ends."""
@@ -104,6 +144,7 @@ class Driver:
                     yield key
 
     def _fill(self, walk: Iterator[str]) -> bool:
+        self.queue.extend(self.postponed.due())
         while self.engine.free > 0:
             key = self.queue.popleft() if self.queue else next(walk, None)
             if key is None:
@@ -128,6 +169,7 @@ class Driver:
         if outcome.receipt is None:
             self._failed(key, attempt, outcome)
             return
+        self.postponed.passed(key)
         try:
             self.ledger.finish(key, outcome.receipt)
         except NotDeterministicError as error:
@@ -141,6 +183,12 @@ class Driver:
         return self.board.is_open(key) and not self.board.exists(key) and self.plan.ready(key, self.board.exists)
 
     def _failed(self, key: str, attempt: str, outcome: Outcome) -> None:
+        if self._stopped:  # SIGTERM reaches children too: a death now is no error
+            self.running[key] = attempt
+            return
+        if outcome.transient:
+            self._postpone(key, attempt, outcome)
+            return
         log.warning("task failed", key=key, error=outcome.error, message=outcome.message, trace=outcome.trace)
         self.ledger.failed(key, outcome.exception)
         self.ledger.end(key, attempt, "error")
@@ -153,3 +201,14 @@ class Driver:
     def _give_up(self, key: str) -> None:
         failures = self.ledger.failures(key)
         self.tally.failed[key] = failures[-1]["message"] if failures else "lapsed too often"
+
+    def _postpone(self, key: str, attempt: str, outcome: Outcome) -> None:
+        """Trouble of storage is not the task's fault: hand back, and try later."""
+        log.warning("task postponed", key=key, error=outcome.error, message=outcome.message)
+        self.ledger.end(key, attempt, "handback")
+        self.board.reopen(key)
+        if not self.postponed.add(key):
+            raise TransientError(
+                f"task {key} met trouble {self.postponed.times(key)} times in a row and no other was done meanwhile "
+                f"({outcome.error}: {outcome.message}); run again when storage is well: finished tasks are kept"
+            )

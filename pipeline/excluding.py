@@ -7,7 +7,7 @@ absolute 0. The decision is kept as small uint8 layers in the run directory; the
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,7 @@ from emseg.tasks.volume.layer import Layer, create_layer, open_layer
 from emseg.tasks.volume.objects import Objects
 from emseg.tasks.volume.url import joined_url
 
+CELL_LAYERS = (MASK, BLANK) = ("excluded_mask", "excluded_blank")
 READ_VX = (128, 128, 128)  # cells decided at a time
 Decide = Callable[[np.ndarray], np.ndarray]
 
@@ -50,10 +51,7 @@ class CellSource:
 
     def digest(self) -> str:
         """sha256 of all cells."""
-        total = hashlib.sha256()
-        for _, cells in self.cells():
-            total.update(np.packbits(cells).tobytes())
-        return total.hexdigest()
+        return _digest(cells for _, cells in self.cells())
 
 
 @dataclass(frozen=True)
@@ -93,13 +91,26 @@ def excluded_of(config: RunConfig, bbox: BBox, voxel_nm: VoxelNm) -> Excluded:
     if config.mask is not None:
         keep = config.mask.keep == "nonzero"
         layer = open_layer(config.mask.layer, config.mask.mip)
-        sources.append(_source("excluded_mask", layer, bbox, voxel_nm, lambda a: (a == 0) if keep else (a != 0)))
+        sources.append(_source(MASK, layer, bbox, voxel_nm, lambda a: (a == 0) if keep else (a != 0)))
     if config.skip_blank is not None and config.source is not None:
         at_most = config.skip_blank.at_most
         layer = open_layer(config.source.layer, config.skip_blank.mip, missing=config.source.missing)
-        sources.append(_source("excluded_blank", layer, bbox, voxel_nm, lambda a: a <= at_most))
+        sources.append(_source(BLANK, layer, bbox, voxel_nm, lambda a: a <= at_most))
     pins = {s.name: s.digest() for s in sources}
     return Excluded(tuple(sources), tuple(sorted(set(config.bad_sections))), pins)
+
+
+def cells_digest(layer: Layer) -> str:
+    """sha256 of a stored layer of cells: what the plan pins."""
+    grid = Grid(layer.bounds, READ_VX)
+    return _digest(layer.read_ZYX(grid.core(index)) for index in grid.indices())
+
+
+def _digest(blocks: Iterable[np.ndarray]) -> str:
+    total = hashlib.sha256()
+    for cells_ZYX in blocks:
+        total.update(np.packbits(cells_ZYX).tobytes())
+    return total.hexdigest()
 
 
 def _source(name: str, layer: Layer, bbox: BBox, voxel_nm: VoxelNm, decide: Decide) -> CellSource:

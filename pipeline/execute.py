@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import resource
 import time
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -15,6 +14,7 @@ from emseg.pipeline.fence import layers_to_read, require_layers_inside, require_
 from emseg.pipeline.plan import Plan, load_plan
 from emseg.tasks.base import Task, canonical_json, fingerprint
 from emseg.tasks.context import Context, Record
+from emseg.tasks.memory import peak_bytes, reset_peak
 from emseg.tasks.volume.errors import MessageError
 from emseg.tasks.volume.objects import Objects
 from emseg.tasks.volume.url import canonical_url, redacted
@@ -77,6 +77,7 @@ def execute(
     """Execute a task and return its receipt; nothing is recorded yet. Layers in `read_only` refuse to be written."""
     record = Record()
     context = Context(plan.refs(run.url), run, device, record, read_only)
+    reset_peak()
     start = time.perf_counter()
     task.execute(context)
     return {
@@ -106,6 +107,6 @@ def _circumstances(phases_s: Mapping[str, float], total_s: float, attempt: str, 
         "pid": os.getpid(),
         "device": device,
         "seconds": {**phases_s, "total": total_s},
-        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "peak_bytes": peak_bytes(),
         "finished_s": time.time(),
     }

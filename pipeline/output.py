@@ -1,18 +1,50 @@
-"""What a command says: one JSON object on standard output, or lines for people."""
+"""What a command says: one JSON object on standard output, or lines for people; logs on standard error."""
 
 from __future__ import annotations
 
 import json
+import logging
+import os
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TextIO
+
+import structlog
+
+LOG_LEVEL = "EMSEG_LOG_LEVEL"  # how children learn it
+_kept: list[TextIO] = []  # the process's own standard output, once it is kept
+
+
+def keep_stdout() -> None:
+    """Keep standard output for `say`; what libraries and child processes print goes to standard error from now on."""
+    if not _kept:
+        _kept.append(os.fdopen(os.dup(1), "w"))
+        os.dup2(2, 1)
+        sys.stdout = sys.stderr
+
+
+def log_to_stderr(level: int | None = None) -> None:
+    """Log lines as JSON on standard error, from `level` on (default: the level of the process that started this)."""
+    if level is None:
+        level = int(os.environ.get(LOG_LEVEL, logging.ERROR))
+    os.environ[LOG_LEVEL] = str(level)
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
 
 
 def say(values: Mapping[str, Any], as_json: bool, *lines: str) -> None:
     """Write `values` as JSON, or the lines."""
     text = json.dumps(values, default=str) if as_json else "\n".join(lines)
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    out = _kept[0] if _kept else sys.stdout
+    out.write(text + "\n")
+    out.flush()
 
 
 def note(line: str) -> None:

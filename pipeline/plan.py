@@ -135,28 +135,52 @@ def load_plan(run: Objects) -> Plan:
     try:
         return Plan.from_json(json.loads(content))
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise ConfigError(
-            f"{redacted(run.url)}/plan.json cannot be read ({error}); plan into a new directory"
-        ) from None
+        raise _unreadable(run, error) from None
 
 
 def store_plan(run: Objects, plan: Plan) -> bool:
     """Write the plan, or find the same one there; says whether it is new.
 
+    It is written last: a directory that holds a plan holds all that its tasks need.
+
     Raises:
         PlanChangedError: the directory holds another plan; names the first key that differs.
     """
-    content = canonical_json(plan.to_json())
-    if run.create("plan.json", content):
-        return True
-    old = json.loads(run.require("plan.json"))
-    if canonical_json(old) == content:
+    return run.create("plan.json", _content(plan)) or not is_stored(run, plan)
+
+
+def is_stored(run: Objects, plan: Plan) -> bool:
+    """Whether a run directory holds this plan.
+
+    Raises:
+        PlanChangedError: it holds another one; names the first key that differs.
+    """
+    stored = run.get("plan.json")
+    if stored is None:
         return False
+    old, content = _parsed(run, stored), _content(plan)
+    if canonical_json(old) == content:
+        return True
     key, before, after = next(_differences(old, json.loads(content)))
     raise PlanChangedError(
         f"{redacted(run.url)} holds another plan: {key} was {before!r}, now {after!r}; "
         "use the old value, or plan into a new directory"
     )
+
+
+def _content(plan: Plan) -> bytes:
+    return canonical_json(plan.to_json())
+
+
+def _parsed(run: Objects, content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise _unreadable(run, error) from None
+
+
+def _unreadable(run: Objects, error: Exception) -> ConfigError:
+    return ConfigError(f"{redacted(run.url)}/plan.json cannot be read ({error}); plan into a new directory")
 
 
 def _differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -1,6 +1,7 @@
 """From run.yaml to a plan: validate everything, decide what is excluded, pin what decides the result, lay the tiers.
 
-Nothing is written before everything is checked. Writing is idempotent, so a planner that died is run again.
+Nothing is written before everything is checked. The plan is written last and writing is idempotent, so a planner that
+died is run again, and a directory that holds a plan holds all that its tasks need.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from decimal import Decimal
 
 from emseg.models.spec import ModelSpec
 from emseg.pipeline.config import RunConfig
+from emseg.pipeline.costs import Price, Voxel, price_of
 from emseg.pipeline.excluding import Excluded, excluded_of
-from emseg.pipeline.plan import Plan, store_plan
+from emseg.pipeline.plan import Plan, is_stored, store_plan
 from emseg.pipeline.recommended import with_recommended
 from emseg.pipeline.start import Start, start_of
 from emseg.pipeline.tier import Need, Tier
@@ -40,6 +42,12 @@ class Planned:
     excluded: Excluded = field(default_factory=Excluded)
     model: ModelSpec | None = None
     warnings: list[str] = field(default_factory=list)
+    source: Voxel = field(default_factory=Voxel)
+
+    def price(self) -> Price:
+        """What it will cost."""
+        cells = {s.name: s.spec for s in self.excluded.sources}
+        return price_of(self.plan, {**self.specs, **cells}, self.model, self.source)
 
     def stored(self, run_url: str) -> tuple[Objects, bool]:
         """The run directory with everything in it, and whether the plan is new.
@@ -51,15 +59,17 @@ class Planned:
         return run, self.store(run)
 
     def store(self, run: Objects) -> bool:
-        """Write plan, models, tables and empty layers; says whether the plan is new."""
-        new = store_plan(run, self.plan)
+        """Write models, tables, layers and, last, the plan; says whether it is new. A known plan's cells stand."""
+        known = is_stored(run, self.plan)
         for key, content in self.objects.items():
             if not run.exists(key):
                 run.put(key, content)
         for name, spec in self.specs.items():
             create_layer(joined_url(run.url, "layers", name), spec)
+        if known:
+            return False
         self.excluded.store(run)
-        return new
+        return store_plan(run, self.plan)
 
 
 def plan_run(config: RunConfig) -> Planned:
@@ -84,7 +94,7 @@ def plan_run(config: RunConfig) -> Planned:
     pins = {**start.pins, **excluded.pins}
     shown = config.model_dump(mode="json", exclude={"run", "engine"})
     plan = Plan(layers, tiers, pins, shown)
-    return Planned(plan, specs, dict(start.objects), excluded, start.spec, list(start.warnings))
+    return Planned(plan, specs, dict(start.objects), excluded, start.spec, list(start.warnings), start.voxel)
 
 
 def _bbox(config: RunConfig, start: Start) -> BBox:

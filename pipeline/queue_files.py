@@ -24,7 +24,8 @@ from taskqueue.file_queue_api import get_timestamp, idfn, set_timestamp
 
 from emseg.pipeline.queue_envelope import MESSAGE_BYTES, pack, plain, unpack
 from emseg.pipeline.queue_message import Leased, Size
-from emseg.tasks.volume.errors import MessageError, TransientError
+from emseg.tasks.volume.errors import ConfigError, MessageError, TransientError
+from emseg.tasks.volume.objects import passes
 
 CANDIDATES = 250  # names looked at before one is drawn, so that workers seldom want the same
 
@@ -33,11 +34,17 @@ class FileTransport:
     """One folder of messages."""
 
     def __init__(self, path: str, clock: Callable[[], float] = time.time) -> None:
-        api = TaskQueue(f"fq://{path}", progress=False).api
-        self.queue, self.clock = Path(api.queue_path), clock
-        self.staging, self.set_apart = Path(api.path, "staging"), Path(api.path, "dead")
-        self.staging.mkdir(exist_ok=True)
-        self.set_apart.mkdir(exist_ok=True)
+        try:
+            api = TaskQueue(f"fq://{path}", progress=False).api
+            self.queue, self.clock = Path(api.queue_path), clock
+            self.staging, self.set_apart = Path(api.path, "staging"), Path(api.path, "dead")
+            self.staging.mkdir(exist_ok=True)
+            self.set_apart.mkdir(exist_ok=True)
+        except OSError as error:
+            what = f"queue fq://{path}: its folder cannot be made ({error.strerror})"
+            if passes(error):
+                raise TransientError(f"{what}; free space or mount it again") from error
+            raise ConfigError(f"{what}; choose a folder that you may write to") from None
 
     def insert(self, messages: Iterable[str]) -> int:
         """Write each message beside the queue, sync it, rename it in."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 
+from emseg.pipeline.output import log_to_stderr
 from emseg.pipeline.queue_signals import Stop
 from emseg.pipeline.worker import work
 from emseg.tasks.volume.errors import ConfigError, EmsegError
@@ -93,6 +94,7 @@ def _started(device: str, queue_url: str, task_class: str, options: dict[str, An
 
 def serve_device(device: str, queue_url: str, task_class: str, options: dict[str, Any]) -> None:
     """What a process of the fleet does: serve, and end with the exit code of the error tree."""
+    log_to_stderr()
     try:
         served = work(queue_url, task_class, device=device, **options)
     except EmsegError as error:

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from emseg.pipeline.config import Engine
-from emseg.pipeline.plan import Plan, store_plan
+from emseg.pipeline.plan import Plan, is_stored, store_plan
+from emseg.pipeline.receipts import Ledger
 from emseg.pipeline.runner import Watch, run_plan
 from emseg.tasks.volume.errors import LayerError
 from emseg.tasks.volume.info import LayerSpec, new_info
@@ -23,7 +24,9 @@ def run_small(
     watch: Watch = lambda tally: None,
     specs: Mapping[str, LayerSpec] | None = None,
 ) -> Objects:
-    """Store a plan, create its layers (URL -> spec) and run it on local processes; its run directory.
+    """Create the layers of a plan (URL -> spec), store it and run it on local processes; its run directory.
+
+    What failed for good before is tried again: whoever runs the same command again has mended the cause.
 
     Raises:
         LayerError: another layer is there; nothing was written. PlanChangedError: another plan is there.
@@ -32,11 +35,21 @@ def run_small(
     for url, spec in (specs or {}).items():
         _require_free(url, spec)
     run = Objects(run_url)
-    store_plan(run, plan)
+    known = is_stored(run, plan)
     for url, spec in (specs or {}).items():
         create_layer(url, spec)
-    run_plan(plan, run, Engine(workers=workers), watch)
+    store_plan(run, plan)
+    if known:
+        _forgive(Ledger(run))
+    run_plan(plan, run, Engine(workers=workers), watch, advice="mend the cause, then run the same command again")
     return run
+
+
+def _forgive(ledger: Ledger) -> None:
+    names = {name.rsplit("/", 1)[0] for folder in ("failures", "attempts") for name in ledger.run.list(folder)}
+    for key in sorted({name.split("/", 1)[1] for name in names}):
+        if ledger.quarantined(key):
+            ledger.forgive(key)
 
 
 def _require_free(url: str, spec: LayerSpec) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,15 +13,18 @@ from emseg.models.coding import code_table
 from emseg.models.spec import ModelSpec
 from emseg.models.symmetry import require_views, views_of
 from emseg.pipeline.config import Normalise, RunConfig
+from emseg.pipeline.costs import Voxel
+from emseg.pipeline.levels import levels_content
 from emseg.tasks.base import canonical_json
 from emseg.tasks.context import LayerRef
-from emseg.tasks.predict import levels_key, model_key
+from emseg.tasks.predict import lattice_of, levels_key, model_key
 from emseg.tasks.volume.bbox import BBox
 from emseg.tasks.volume.errors import ConfigError
 from emseg.tasks.volume.info import VoxelNm
 from emseg.tasks.volume.layer import Layer, open_layer
 from emseg.tasks.volume.objects import sha256
 from emseg.tasks.volume.url import canonical_url, redacted
+from emseg.tasks.weights import AffinityForm
 
 VOXEL_TOLERANCE = 0.1  # a model is warned about on voxels that differ by more than a tenth
 
@@ -34,6 +35,7 @@ class Start:
 
     Attributes:
         bounds, voxel_nm: of the source at its mip.
+        voxel: what one of its voxels holds.
         layers: what the plan lists of it.
         form: fields of AffinityForm, for the leaves.
         spec: the model, None if the affinities are there already.
@@ -52,6 +54,7 @@ class Start:
     training: list[Mapping[str, Any]] = field(default_factory=list)
     pins: dict[str, str] = field(default_factory=dict)
     objects: dict[str, bytes] = field(default_factory=dict)
+    voxel: Voxel = field(default_factory=Voxel)
     warnings: list[str] = field(default_factory=list)
 
 
@@ -78,8 +81,10 @@ def _from_affinities(config: RunConfig) -> Start:
         raise ConfigError("normalise: needs source:, an image; affinities are taken as they are")
     channels = (0, 1, 2) if given.channels == "xyz" else (2, 1, 0)
     form = {"layer": "source", "channels": channels, "side": given.side}
+    AffinityForm("source", channels, given.side).require(layer)
     ref = LayerRef(canonical_url(given.layer), given.mip, given.missing)
-    return Start(layer.bounds, layer.voxel_nm, {"source": ref}, form, pins={"source": _info_digest(layer)})
+    pins = {"source": _info_digest(layer)}
+    return Start(layer.bounds, layer.voxel_nm, {"source": ref}, form, pins=pins, voxel=_voxel(layer))
 
 
 def _from_image(config: RunConfig) -> Start:
@@ -107,9 +112,10 @@ def _from_image(config: RunConfig) -> Start:
         list(spec.training.get("data", [])),
         {"model": digest, "source": _info_digest(layer)},
         {model_key(digest): content},
+        _voxel(layer),
         _voxel_warnings(layer, spec),
     )
-    _add_levels(start, config.normalise)
+    _add_levels(start, config, spec)
     return start
 
 
@@ -152,18 +158,26 @@ def _voxel_warnings(layer: Layer, spec: ModelSpec) -> list[str]:
     ]
 
 
-def _add_levels(start: Start, normalise: Normalise) -> None:
-    if normalise.kind == "none" or normalise.levels is None:
+def _add_levels(start: Start, config: RunConfig, spec: ModelSpec) -> None:
+    if config.normalise.kind == "none":
         return
-    try:
-        raw = json.loads(Path(normalise.levels).read_text())
-        content = canonical_json({"kind": normalise.kind, "levels": raw})
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"normalise.levels {normalise.levels!r}: cannot be read ({error}); run `emseg stats`"
-        ) from None
+    content = levels_content(config.normalise, _sections(start, config, spec))
     start.pins["levels"] = sha256(content)
     start.objects[levels_key(sha256(content))] = content
+
+
+def _sections(start: Start, config: RunConfig, spec: ModelSpec) -> range:
+    """z of all sections that patches read."""
+    lattice, bounds = lattice_of(spec), start.bounds
+    low, high = (corner[2] for corner in (config.bbox or bounds))
+    starts = lattice.starts(2, low, high)
+    if not starts:
+        return range(0)  # of an empty box, which the planner refuses
+    return range(max(starts[0], bounds.min[2]), min(starts[-1] + lattice.patch_vx[2], bounds.max[2]))
+
+
+def _voxel(layer: Layer) -> Voxel:
+    return Voxel(layer.channels, layer.dtype.itemsize)
 
 
 def _info_digest(layer: Layer) -> str:

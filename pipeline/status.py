@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from emseg.pipeline.plan import Plan
+from emseg.pipeline.queue_census import Census
 from emseg.pipeline.receipts import Ledger
 
 SAMPLE = 64  # receipts read to learn the rate
@@ -58,9 +59,12 @@ def status_of(plan: Plan, ledger: Ledger) -> Status:
 
 
 def missing_keys(plan: Plan, ledger: Ledger, count: int) -> list[str]:
-    """The first keys of chunk stages that lack receipts."""
-    chunks = (key for tier in plan.tiers if not tier.final and tier.kind != "merge" for key in tier.keys())
-    return list(itertools.islice((k for k in chunks if not ledger.exists(k)), count))
+    """The first keys of chunk stages that lack receipts, from one listing of the receipts."""
+    tiers = [tier for tier in plan.tiers if not tier.final and tier.kind != "merge"]
+    census = Census(plan, ledger, tiers)
+    if census.complete:
+        return []
+    return list(itertools.islice((k for tier in tiers for k in tier.keys() if not census.exists(k)), count))
 
 
 def _receipted(plan: Plan, ledger: Ledger) -> Iterator[str]:

@@ -12,7 +12,7 @@ import numpy as np
 from emseg.pipeline.train_config import AffinityTraining, TrainingVolume, Triple
 from emseg.tasks.volume.bbox import BBox
 from emseg.tasks.volume.errors import ConfigError
-from emseg.tasks.volume.foreign import file_digest, open_foreign
+from emseg.tasks.volume.foreign import file_digest, open_foreign, split_name
 from emseg.tasks.volume.layer import open_layer
 from emseg.tasks.volume.url import redacted
 
@@ -60,8 +60,7 @@ def opened(name: str) -> Opened:
         digest, offset = str(source.get("sha256", "")), tuple(source.get("offset", (0, 0, 0)))
         return Opened(redacted(name), layer.bounds, layer.read, digest, offset)
     foreign = open_foreign(name)
-    path = Path(name.rpartition(":")[0]) if ":" in Path(name).name else Path(name)
-    digest = file_digest(path) if path.is_file() else ""
+    digest = file_digest(Path(split_name(name)[0]))
     return Opened(foreign.where, BBox.sized((0, 0, 0), foreign.size), foreign.read, digest, (0, 0, 0))
 
 

@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -128,8 +128,9 @@ def _apply(values: dict[str, Any], text: str, lines: Lines) -> None:
         place = place[part]
     try:
         place[path[-1]] = yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise ConfigError(f"--set {text!r}: the value is not YAML") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        reason = str(getattr(error, "problem", None) or error)
+        raise ConfigError(f"--set {text!r}: the value is not YAML ({reason}); quote it if it is text") from None
     for end in range(1, len(path) + 1):
         lines[path[:end]] = f"--set {text}"
 
@@ -168,12 +169,16 @@ def _all_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
 
 
 def _section(annotation: Any) -> type[BaseModel] | None:
-    options = [annotation, *getattr(annotation, "__args__", ())]
-    return next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), None)
+    """The section that a field holds, alone or in a list."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for a in get_args(annotation) if (found := _section(a)) is not None), None)
 
 
 def _known(model: type[BaseModel], path: tuple[str, ...]) -> list[str]:
     current: type[BaseModel] | None = model
     for part in path:
+        if part.isdigit():
+            continue  # a place in a list: the items are of the section that the list's annotation names
         current = _section(current.model_fields[part].annotation) if current is not None else None
     return sorted(current.model_fields) if current is not None else []

@@ -38,10 +38,30 @@ class AffinityForm:
             LayerError: NaN, a value outside [0, 1], or a layer that says it holds something else.
         """
         layer = context.layer(self.layer)
-        _require_nearest(layer, self)
+        self.require(layer)
         if self.side == "lower":
             return self._lower(layer, box)
         return weights_of(layer, layer.read(box, self.channels), self.channels, box.min)
+
+    def require(self, layer: Layer) -> None:
+        """Refuse a layer that lacks a channel, or says that it holds something else.
+
+        Raises:
+            LayerError: so it is.
+        """
+        if max(self.channels) >= layer.channels:
+            raise LayerError(f"{layer.where}: has {layer.channels} channels; x, y, z affinities are needed")
+        offsets = layer.emseg.get("offsets")
+        if offsets is None:
+            return
+        if len(offsets) != layer.channels:
+            raise LayerError(f"{layer.where}: emseg.offsets has {len(offsets)} offsets for {layer.channels} channels")
+        found = tuple(tuple(offsets[c]) for c in self.channels)
+        if found != NEAREST_OFFSETS or self.side != "upper":
+            raise LayerError(
+                f"{layer.where}: says its channels {list(self.channels)} join along {found}, not {NEAREST_OFFSETS}; "
+                "choose affinities.channels and affinities.side to fit"
+            )
 
     def _lower(self, layer: Layer, box: BBox) -> np.ndarray:
         """Each channel one voxel below the box on its axis, read once; 0 where the layer ends."""
@@ -80,16 +100,3 @@ def weights_of(
         return weights_from_codes(values_CZYX, None if table is None else np.asarray(table, np.uint16))
     except LayerError as error:
         raise LayerError(f"{layer.where}: {error}") from None
-
-
-def _require_nearest(layer: Layer, form: AffinityForm) -> None:
-    if max(form.channels) >= layer.channels:
-        raise LayerError(f"{layer.where}: has {layer.channels} channels; x, y, z affinities are needed")
-    offsets = layer.emseg.get("offsets")
-    if offsets is None:
-        return
-    if len(offsets) != layer.channels:
-        raise LayerError(f"{layer.where}: emseg.offsets has {len(offsets)} offsets for {layer.channels} channels")
-    found = tuple(tuple(offsets[c]) for c in form.channels)
-    if found != NEAREST_OFFSETS or form.side != "upper":
-        raise LayerError(f"{layer.where}: says its channels {form.channels} join along {found}, not {NEAREST_OFFSETS}")

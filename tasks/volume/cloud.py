@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import os
+import random
+import time
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from cloudfiles import CloudFiles
+from cloudfiles.secrets import aws_credentials, google_credentials
 
-from emseg.tasks.volume.errors import LayerError
+from emseg.tasks.volume.errors import LayerError, TransientError
 from emseg.tasks.volume.stored import Stored
+
+CONFLICTS_ALLOWED = 6  # puts of one key that ran into another one
+CONFLICT_S = 0.1  # before the next try, twice as long each time
+CONNECT_S, READ_S = 10, 60
+CLIENTS = 64  # kept: one a bucket
 
 
 def cloud_backend(url: str) -> CloudBackend:
@@ -50,8 +59,8 @@ class CloudBackend:
         return bool(self.files.exists(key))
 
     def list(self, prefix: str) -> Iterator[str]:
-        """Keys below a folder, sorted."""
-        return iter(sorted(self.files.list(prefix=prefix + "/" if prefix else "")))
+        """Keys below a folder as the store gives them, page by page; these stores sort by name."""
+        return iter(self.files.list(prefix=prefix + "/" if prefix else ""))
 
     def delete(self, key: str) -> None:
         """Remove an object if it is there."""
@@ -62,18 +71,26 @@ class S3Backend(CloudBackend):
     """Amazon S3 and what speaks its language; AWS_ENDPOINT_URL_S3 names another server."""
 
     def create(self, key: str, content: bytes) -> bool:
-        """Conditional put with If-None-Match: *."""
-        import boto3
+        """Conditional put with If-None-Match: *. One that ran into another put is tried again: nothing is proved yet.
+
+        Raises:
+            TransientError: it ran into others too often.
+        """
         from botocore.exceptions import ClientError
 
-        client: Any = boto3.client("s3", region_name=os.environ.get("AWS_DEFAULT_REGION", "us-east-1"))
-        try:
-            client.put_object(Bucket=self.bucket, Key=self.prefix + key, Body=content, IfNoneMatch="*")
-        except ClientError as error:
-            if error.response["Error"]["Code"] in ("PreconditionFailed", "ConditionalRequestConflict"):
-                return False
-            raise
-        return True
+        client = s3_client(self.bucket)
+        for attempt in range(CONFLICTS_ALLOWED):
+            try:
+                client.put_object(Bucket=self.bucket, Key=self.prefix + key, Body=content, IfNoneMatch="*")
+                return True
+            except ClientError as error:
+                code = error.response["Error"]["Code"]
+                if code == "PreconditionFailed":
+                    return False
+                if code != "ConditionalRequestConflict":
+                    raise
+            time.sleep(CONFLICT_S * 2**attempt * random.uniform(0.5, 1.0))  # noqa: S311  jitter
+        raise TransientError(f"{self.url}/{key}: ran into other puts {CONFLICTS_ALLOWED} times; try again")
 
 
 class GoogleBackend(CloudBackend):
@@ -82,11 +99,49 @@ class GoogleBackend(CloudBackend):
     def create(self, key: str, content: bytes) -> bool:
         """Conditional put with if_generation_match 0."""
         from google.api_core.exceptions import PreconditionFailed
-        from google.cloud import storage
 
-        blob = storage.Client().bucket(self.bucket).blob(self.prefix + key)
+        blob = google_client(self.bucket).bucket(self.bucket).blob(self.prefix + key)
         try:
-            blob.upload_from_string(content, if_generation_match=0)
+            blob.upload_from_string(content, if_generation_match=0, timeout=(CONNECT_S, READ_S))
         except PreconditionFailed:
             return False
         return True
+
+
+def s3_client(bucket: str) -> Any:
+    """The client of a bucket, with the credentials that cloud-files would take for it; one a process."""
+    given = aws_credentials(bucket)
+    region = given.get("AWS_DEFAULT_REGION") or os.environ.get("AWS_DEFAULT_REGION", "us-east-1")
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    return _s3_client(os.getpid(), str(region), endpoint, *(str(given.get(n) or "") for n in names))
+
+
+@lru_cache(CLIENTS)
+def _s3_client(process: int, region: str, endpoint: str | None, key: str, secret: str, token: str) -> Any:
+    import boto3
+    from botocore.config import Config
+
+    config = Config(connect_timeout=CONNECT_S, read_timeout=READ_S, retries={"mode": "standard", "max_attempts": 5})
+    return boto3.client(
+        "s3",
+        region_name=region,
+        endpoint_url=endpoint,
+        aws_access_key_id=key or None,
+        aws_secret_access_key=secret or None,
+        aws_session_token=token or None,
+        config=config,
+    )
+
+
+def google_client(bucket: str) -> Any:
+    """The client of a bucket, with the credentials that cloud-files would take for it; one a process."""
+    return _google_client(os.getpid(), bucket)
+
+
+@lru_cache(CLIENTS)
+def _google_client(process: int, bucket: str) -> Any:
+    from google.cloud import storage
+
+    project, credentials = google_credentials(bucket)
+    return storage.Client(project=project, credentials=credentials)

@@ -105,22 +105,25 @@ def test_local_processes_one_of_them_killed(
     plan, ledger = small.planned(str(tmp_path / "run"))
     for limit in (3, 9):  # two drivers that are lost in mid-run
         engine = LocalEngine(workers)
+        killed: list[str] = []
         with pytest.raises(KeyboardInterrupt):
-            Driver(plan, ledger, engine, watch=_interrupting(engine, limit)).run()
+            Driver(plan, ledger, engine, watch=_interrupting(engine, limit, killed)).run()
         engine.close()
+        assert len(killed) == 1
     run_plan(plan, ledger.run, Engine(workers=workers))
     require_whole(plan, ledger, expected)
 
 
-def _interrupting(engine: LocalEngine, limit: int) -> Callable[[Tally], None]:
-    killed: list[str] = []
+def _interrupting(engine: LocalEngine, limit: int, killed: list[str]) -> Callable[[Tally], None]:
+    """Kill a child that has a task, once, and be lost `limit` tasks into the run; the killed key goes to `killed`."""
 
     def watch(tally: Tally) -> None:
         done = sum(tally.done.values())
-        if done >= limit - 2 and not killed:
-            killed.append(str(engine.children[0].key))
-            os.kill(engine.children[0].process.pid, signal.SIGKILL)
-        if done >= limit:
+        busy = [child for child in engine.children if child.key]
+        if done >= limit - 2 and not killed and busy:
+            killed.append(busy[0].key)
+            os.kill(busy[0].process.pid, signal.SIGKILL)
+        if done >= limit and killed:
             raise KeyboardInterrupt
 
     return watch

@@ -13,6 +13,7 @@ import pytest
 
 from emseg.pipeline.driver import Driver
 from emseg.pipeline.local import LocalEngine
+from emseg.pipeline.receipts import Ledger
 
 pytestmark = [pytest.mark.fault, pytest.mark.slow]
 
@@ -92,19 +93,53 @@ def test_a_task_that_always_kills_is_set_aside(case):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_random_kills_do_not_show(case, seed):
-    """With a child killed at seeded moments, at most twice, the stored bytes are those of an undisturbed run."""
+    """With a child killed twice at seeded moments, the stored bytes are those of an undisturbed run."""
     expected = undisturbed(case)
     rng, engine, kills = random.Random(seed), LocalEngine(2), []
 
     def kill(tally):
-        if len(kills) < 2 and rng.random() < 0.5:
+        left = sum(tally.planned.values()) - sum(tally.done.values())
+        if len(kills) < 2 and (rng.random() < 0.5 or left <= 3):
             os.kill(rng.choice(engine.children).process.pid, signal.SIGKILL)
             kills.append(True)
 
     tally = Driver(case.plan, case.ledger, engine, watch=kill).run()
     engine.close()
-    assert (tally.complete, tally.failed) == (True, {})
+    assert (tally.complete, tally.failed, len(kills)) == (True, {}, 2)
     assert outputs(case) == expected
+
+
+RUN = """
+import sys
+from emseg.pipeline.config import Engine
+from emseg.pipeline.plan import load_plan
+from emseg.pipeline.runner import run_plan
+from emseg.tasks.volume.objects import Objects
+if __name__ == "__main__":
+    run = Objects(sys.argv[1])
+    run_plan(load_plan(run), run, Engine(workers=1), watch=lambda tally: print("works", flush=True))
+"""
+
+
+def test_a_terminated_run_hands_back(case):
+    """SIGTERM to a run and its children in the middle of a task ends it soon; nobody's attempt ever counts."""
+    case.source_path().unlink()
+    os.mkfifo(case.source_path())
+    process = subprocess.Popen(
+        [sys.executable, "-c", RUN, case.run.url],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout.readline() == "works\n"
+    os.killpg(process.pid, signal.SIGTERM)
+    _, trace = process.communicate(timeout=10)
+    assert "KeyboardInterrupt" in trace
+    much_later = Ledger(case.run, lambda: time.time() + 1e9)
+    names = list(case.run.list("attempts"))
+    assert sum(name.endswith(".json") for name in names) == sum(name.endswith(".handback") for name in names) == 1
+    assert all(much_later.counted(key) == 0 for key in case.plan.keys())
 
 
 @pytest.mark.parametrize("after", [1, 5])

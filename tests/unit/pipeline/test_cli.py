@@ -11,15 +11,26 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+
+from emseg.pipeline.cli_data import view
+from emseg.pipeline.cli_errors import described
 
 
-def emseg(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run a command in a fresh process."""
+def emseg(*arguments: str, cwd: Path, **changes: str | None) -> subprocess.CompletedProcess[str]:
+    """Run a command in a fresh process, its environment changed."""
     code = "from emseg.pipeline.cli import main; main()"
-    environment = {**os.environ, "COLUMNS": "100"}
+    environment = {k: v for k, v in {**os.environ, "COLUMNS": "100", **changes}.items() if v is not None}
     return subprocess.run(
         [sys.executable, "-c", code, *arguments], cwd=cwd, capture_output=True, text=True, timeout=300, env=environment
     )
+
+
+def storage(tmp_path: Path, **given: str) -> dict[str, str | None]:
+    """Environment without credentials, or with the given variables alone."""
+    named = {name: None for name in os.environ if name.startswith("AWS_")}
+    empty = {"HOME": str(tmp_path), "AWS_EC2_METADATA_DISABLED": "true", "AWS_MAX_ATTEMPTS": "1"}
+    return {**named, **empty, "NO_PROXY": "127.0.0.1", **given}
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +68,7 @@ def test_a_run_ends_complete_and_sound(work: Path) -> None:
     assert not any(state["missing"].values())
     checked = json.loads(emseg("check", "run", "--json", cwd=work).stdout)
     assert checked["objects"] > 20
+    assert checked["done"] == checked["planned"] == sum(state["planned"].values())
     assert checked["corrupt"] == checked["missing"] == []
 
 
@@ -83,6 +95,15 @@ def test_stitch_refuses_while_chunks_lack_receipts(work: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_check_proves_nothing_of_an_idle_run(work: Path) -> None:
+    """A planned but unworked run is not sound: 0 of so many tasks are done, and the exit code is 1."""
+    assert emseg("plan", "run.yaml", "--set", "run=unworked", cwd=work).returncode == 0
+    done = emseg("check", "unworked", "--json", cwd=work)
+    assert done.returncode == 1
+    checked = json.loads(done.stdout)
+    assert (checked["done"], checked["planned"] > 10) == (0, True)
+
+
 def test_a_dry_run_writes_nothing(work: Path) -> None:
     """`plan --dry-run --json` prices the run and leaves no directory."""
     done = emseg("plan", "run.yaml", "--set", "run=priced", "--dry-run", "--json", cwd=work)
@@ -105,6 +126,16 @@ BAD = {
     "no data set": (("ingest", "a.h5:nope", "x", "--voxel-nm", "1,1,1"), "with one of aff, labels"),
     "no voxel size": (("ingest", "a.h5:labels", "x"), "give --voxel-nm"),
     "unknown option": (("plan", "run.yaml", "--colour"), "No such option"),
+    "ids that are none": (("view", "aff", "--segments", "abc"), "give ids from 0 to 18446744073709551615"),
+    "ids beyond 64 bits": (("view", "aff", "--link", "--segments", str(1 << 64)), "give ids from 0 to"),
+    "a date that is none": (("plan", "run.yaml", "--set", "run=2024-13-45"), "month must be in 1..12"),
+    "no place for a queue": (("worker", "fq:///proc/q"), "queue fq:///proc/q/cpu: its folder cannot be made"),
+    "a queue in no folder": (("plan", "run.yaml", "--set", "run=q", "--queue", "fq:///proc/q"), "cannot be made"),
+    "no Dask address": (("run", "run.yaml", "--set", "run=d", "--dask", "nonsense"), "tcp://host:port"),
+    "a queue is not run": (
+        ("run", "run.yaml", "--set", "run=x", "--set", "engine={kind: queue, queue: fq://q}"),
+        "runs by `emseg plan`, `emseg worker`",
+    ),
     "bad scheme": (("view", "ftp://host/layer"), "scheme 'ftp' is not allowed"),
 }
 
@@ -118,3 +149,64 @@ def test_bad_input_is_one_line_and_exit_code_2(work: Path, name: str) -> None:
     assert words in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
     assert not (work / "x").exists()
+
+
+def test_storage_without_credentials_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    """A bucket without credentials is bad usage; the line says where they may stand."""
+    done = emseg("status", "s3://somewhere/run", cwd=tmp_path, **storage(tmp_path))
+    assert done.returncode == 2, done.stderr
+    assert "give credentials in the environment" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("code", "exit_code"), [("NoSuchBucket", 2), ("AccessDenied", 2), ("InvalidAccessKeyId", 2), ("SlowDown", 75)]
+)
+def test_an_answer_of_a_bucket_has_its_exit_code(code: str, exit_code: int) -> None:
+    """What a person must mend is bad usage, what passes by itself is temporary; one line each."""
+    line, found = described(ClientError({"Error": {"Code": code, "Message": "no\nnot now"}}, "GetObject"))
+    assert found == exit_code
+    assert (code in line, "\n" in line) == (True, False)
+
+
+def test_a_server_that_does_not_answer_is_temporary() -> None:
+    """A refused connection has exit code 75, and the line names the server."""
+    line, code = described(EndpointConnectionError(endpoint_url="http://127.0.0.1:9"))
+    assert code == 75
+    assert "127.0.0.1:9" in line
+
+
+def test_what_others_print_is_not_on_standard_output(tmp_path: Path) -> None:
+    """Libraries and children that print do so on standard error: standard output is one JSON object."""
+    code = (
+        "import os, subprocess; from emseg.pipeline.output import keep_stdout, say; keep_stdout(); print('library');"
+        "os.write(1, b'kernel\\n'); subprocess.run(['echo', 'child']); say({'a': 1}, True)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.stdout == '{"a": 1}\n'
+    assert sorted(done.stderr.split()) == ["child", "kernel", "library"]
+
+
+def test_a_child_logs_on_standard_error(capfd: pytest.CaptureFixture[str]) -> None:
+    """The log of a child process is never on standard output."""
+    code = (
+        "from emseg.pipeline.output import log_to_stderr as f; f(); import structlog; structlog.get_logger().error('x')"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    found = capfd.readouterr()
+    assert found.out == ""
+    assert json.loads(found.err)["event"] == "x"
+
+
+def test_help_is_on_standard_output(tmp_path: Path) -> None:
+    """Help can be paged."""
+    assert "--dry-run" in emseg("plan", "--help", cwd=tmp_path).stdout
+
+
+def test_a_hosted_link_shows_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`view --link` passes segments, place and layout on."""
+    asked: dict[str, object] = {}
+    monkeypatch.setattr("emseg.pipeline.cli_data._layers", lambda sources: [])
+    monkeypatch.setattr("emseg.pipeline.view.hosted_link", lambda layers, **options: asked.update(options) or "link")
+    view(["s3://bucket/layer"], link=True, segments="7,12", position="3,4,5", layout="xy")
+    assert asked == {"position": (3, 4, 5), "segments": (7, 12), "layout": "xy"}

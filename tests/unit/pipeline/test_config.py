@@ -106,3 +106,23 @@ def test_every_field_says_what_it_means():
                 yield prefix + name, field.description
 
     assert [name for name, description in leaves(RunConfig) if not description] == []
+
+
+@pytest.mark.parametrize(
+    ("engine", "words"),
+    [
+        ("{kind: queue}", "kind: queue and queue:"),
+        ("{queue: 'fq://q'}", "kind: queue and queue:"),
+        ("{address: 'tcp://host:1'}", "give kind: dask with it"),
+    ],
+)
+def test_a_key_of_another_engine_is_refused(tmp_path, engine, words):
+    """Keys of an engine go with its kind: none is there to do nothing."""
+    with pytest.raises(ConfigError, match=words):
+        loaded(tmp_path, SOUND + f"engine: {engine}\n")
+
+
+@pytest.mark.parametrize("engine", ["{kind: queue, queue: 'fq://q'}", "{kind: dask, address: 'tcp://host:1'}", "{}"])
+def test_an_engine_with_its_own_keys_is_taken(tmp_path, engine):
+    """Each kind is taken with what belongs to it."""
+    assert loaded(tmp_path, SOUND + f"engine: {engine}\n").engine is not None

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import dask
 import pytest
-from distributed import LocalCluster
+from distributed import KilledWorker, LocalCluster
 
 from emseg.pipeline.dask_engine import DaskEngine
 from emseg.pipeline.driver import Driver
 from emseg.pipeline.execute import message_of
 from emseg.pipeline.plan import Plan
-from emseg.tasks.volume.errors import TransientError
+from emseg.tasks.volume.errors import ConfigError, TransientError
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +74,59 @@ def test_gpu_tasks_without_a_gpu_are_announced(case, capsys):
         engine.submit(case.first[0], "a1", message_of(case.plan, case.run.url, case.first[0]), "gpu")
         assert engine.outcomes(0.2) == []
         engine.close()
-    assert "--resources GPU=1" in capsys.readouterr().out
+    assert "--resources GPU=1" in capsys.readouterr().err
+
+
+def test_a_scheduler_without_workers_is_announced(case, capsys, monkeypatch):
+    """A run that waits for workers says so, once, after a while."""
+    monkeypatch.setattr("emseg.pipeline.dask_engine.LONELY_S", 0.2)
+    monkeypatch.setattr("emseg.pipeline.dask_engine.COUNT_EVERY_S", 0.0)
+    with LocalCluster(
+        n_workers=0, processes=False, protocol="tcp", host="127.0.0.1", dashboard_address="127.0.0.1:0"
+    ) as bare:
+        engine = DaskEngine(bare.scheduler_address)
+        assert engine.free == 1
+        assert capsys.readouterr().err == ""
+        for _ in range(3):
+            time.sleep(0.15)
+            assert engine.free == 1
+        engine.close()
+    assert capsys.readouterr().err.count("no worker at tcp://127.0.0.1") == 1
+
+
+@pytest.mark.parametrize("address", ["nonsense", "http://host:1", "tcp://host", ""])
+def test_what_is_no_address_is_bad_usage(address):
+    """An address that no scheduler can have is refused, not waited for."""
+    with pytest.raises(ConfigError, match="tcp://host:port"):
+        DaskEngine(address)
+
+
+def test_a_task_that_waited_is_not_blamed_for_its_worker(case, engine):
+    """A killed worker is blamed on a task that had begun; one that only waited there is handed back."""
+    killed = KilledWorker("a", SimpleNamespace(address="tcp://lost:1"), 0)
+    for attempt, begun in (("a1", True), ("a2", False)):
+        future = SimpleNamespace(status="error", exception=lambda timeout: killed)
+        engine.pending[attempt] = (case.first[0], future)
+        if begun:
+            engine.begun.add(attempt)
+        outcome = engine._outcome(attempt)
+        assert (outcome.transient, outcome.permanent) == (not begun, False)
+
+
+def test_a_worker_says_that_it_begins(case, engine):
+    """The engine knows of a task that runs that it has begun, and forgets it when it ends."""
+    content = case.source_path().read_bytes()
+    case.source_path().unlink()
+    os.mkfifo(case.source_path())
+    key = case.first[0]
+    engine.submit(key, "a1", message_of(case.plan, case.run.url, key), "cpu")
+    deadline = time.monotonic() + 30
+    while "a1" not in engine.begun:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    case.source_path().write_bytes(content)  # the reader of the pipe goes on
+    assert engine.outcomes(30)[0].receipt is not None
+    assert engine.begun == set()
 
 
 def test_an_error_of_a_task_is_an_outcome(case, engine):

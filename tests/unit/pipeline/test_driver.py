@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import random
 import time
+from dataclasses import replace
 
 import pytest
 
 from emseg.pipeline.child import Outcome, failure
-from emseg.pipeline.driver import Driver
+from emseg.pipeline.driver import LEASE_S, Driver
 from emseg.pipeline.execute import execute, parse_message
+from emseg.pipeline.queue_signals import Stop
 from emseg.pipeline.receipts import ATTEMPTS_ALLOWED, Ledger
 from emseg.tasks.volume.errors import CorruptChunkError, EmsegError, TransientError
 
@@ -39,8 +41,13 @@ class Scripted:
 
     def outcomes(self, timeout_s: float) -> list[Outcome]:
         """End one of the waiting tasks."""
+        if not self.waiting:
+            time.sleep(0.01)
+            return []
         key, attempt, message = self.waiting.pop(self.rng.randrange(len(self.waiting)))
         error = self.fails(key, self.submitted.count(key))
+        if isinstance(error, Outcome):
+            return [replace(error, key=key, attempt=attempt)]
         if isinstance(error, EmsegError):
             return [failure(key, attempt, error)]
         if error is not None:
@@ -95,24 +102,137 @@ def test_a_lost_driver_is_resumed(case, after):
     assert all(much_later.counted(key) == 0 for key in case.plan.keys())
 
 
-def test_a_temporary_error_is_tried_again(case):
-    """A task that fails twice and then succeeds leaves a complete run."""
-    engine = Scripted(fails=lambda key, n: TransientError("busy") if key == case.first[4] and n <= 2 else None)
+DIED = Outcome("", "", None, "WorkerDied", "its process was killed")
+
+
+@pytest.fixture
+def prompt(monkeypatch):
+    """Postponed tasks are tried at once."""
+    monkeypatch.setattr("emseg.pipeline.postponed.RETRY_S", 0.0)
+
+
+def test_a_task_that_died_is_tried_again(case):
+    """A task that dies twice and then succeeds leaves a complete run, and two attempts that count."""
+    engine = Scripted(fails=lambda key, n: DIED if key == case.first[4] and n <= 2 else None)
     tally = Driver(case.plan, case.ledger, engine).run()
     assert (tally.complete, tally.failed) == (True, {})
     assert engine.submitted.count(case.first[4]) == 3
     assert case.ledger.counted(case.first[4]) == 2
 
 
-def test_the_third_temporary_error_is_the_last(case):
-    """A task that always fails is tried three times; all others that can finish do, and the tally says why."""
-    engine = Scripted(fails=lambda key, n: TransientError("busy") if key == case.first[4] else None)
+def test_the_third_death_is_the_last(case):
+    """A task that always dies is tried three times; all others that can finish do, and the tally says why."""
+    engine = Scripted(fails=lambda key, n: DIED if key == case.first[4] else None)
     tally = Driver(case.plan, case.ledger, engine).run()
     assert not tally.complete
     assert list(tally.failed) == [case.first[4]]
-    assert "busy" in tally.failed[case.first[4]]
+    assert "was killed" in tally.failed[case.first[4]]
     assert engine.submitted.count(case.first[4]) == ATTEMPTS_ALLOWED
     assert (tally.done, case.last in engine.submitted) == ({"down": 7}, False)
+
+
+def test_trouble_of_storage_never_counts(case, prompt):
+    """Storage that fails five times for every task leaves a complete run without failure or counted attempt."""
+    engine = Scripted(fails=lambda key, n: TransientError("busy") if n <= 5 else None)
+    tally = Driver(case.plan, case.ledger, engine).run()
+    assert (tally.complete, tally.failed) == (True, {})
+    assert all(engine.submitted.count(key) == 6 for key in case.plan.keys())
+    assert all(case.ledger.counted(key) == 0 and not case.ledger.failures(key) for key in case.plan.keys())
+
+
+def test_trouble_that_does_not_end_stops_the_run_for_now(case, prompt):
+    """When only trouble is met, the driver ends with exit code 75; nothing counts, and a later run completes."""
+    with pytest.raises(TransientError, match="run again when storage is well") as caught:
+        Driver(case.plan, case.ledger, Scripted(fails=lambda key, n: TransientError("busy"))).run()
+    assert caught.value.exit_code == 75
+    much_later = Ledger(case.run, lambda: time.time() + 1e9)
+    assert all(much_later.counted(key) == 0 for key in case.plan.keys())
+    assert Driver(case.plan, case.ledger, Scripted()).run().complete
+
+
+def test_trouble_of_one_task_does_not_stop_others(case, prompt):
+    """A task that meets trouble for longer than all others are done is tried to the end, then the run stops."""
+    engine = Scripted(fails=lambda key, n: TransientError("busy") if key == case.first[4] else None)
+    with pytest.raises(TransientError, match=case.first[4]):
+        Driver(case.plan, case.ledger, engine).run()
+    assert sum(case.ledger.exists(key) for key in case.first) == 7
+
+
+def test_a_lost_driver_leaves_short_leases(case):
+    """What a killed driver ran is free for others minutes later: its attempts then have lapsed."""
+
+    class Lost(BaseException):
+        pass
+
+    driver = Driver(case.plan, case.ledger, Scripted(1, fails=lambda key, n: Lost()))
+    driver._hand_back = lambda: None  # SIGKILL: nothing is handed back
+    with pytest.raises(Lost):
+        driver.run()
+    minutes_later = Ledger(case.run, lambda: time.time() + LEASE_S + 1)
+    assert LEASE_S <= 600
+    assert [minutes_later.counted(key) for key in case.first[:2]] == [1, 0]
+
+
+def test_a_living_driver_keeps_its_leases(case):
+    """A task that takes longer than a lease does not lapse while its driver lives."""
+    now_s = [0.0]
+    case.ledger.clock = lambda: now_s[0]
+    counted = []
+
+    def later(key, n):
+        counted.append(case.ledger.counted(key))
+        now_s[0] += LEASE_S / 2.5
+
+    Driver(case.plan, case.ledger, Slow(later), clock=lambda: now_s[0]).run()
+    assert len(counted) > 20
+    assert not any(counted)
+
+
+class Slow(Scripted):
+    """An engine whose tasks end when they were asked for the fourth time."""
+
+    def __init__(self, asked) -> None:
+        super().__init__(1)
+        self.asked, self.calls = asked, 0
+
+    def outcomes(self, timeout_s: float) -> list[Outcome]:
+        """End the task at every fourth call."""
+        self.calls += 1
+        self.asked(self.waiting[0][0], 0)
+        return super().outcomes(timeout_s) if self.calls % 4 == 0 else []
+
+
+def test_a_stop_hands_back_what_runs(case):
+    """A driver that is asked to stop ends soon; a death meanwhile is no failure, and no attempt counts."""
+    with Stop() as stop:
+
+        def fails(key, n):
+            stop.requested = True
+            return DIED
+
+        with pytest.raises(KeyboardInterrupt):
+            Driver(case.plan, case.ledger, Scripted(3, fails=fails), stop=stop).run()
+    much_later = Ledger(case.run, lambda: time.time() + 1e9)
+    assert all(much_later.counted(key) == 0 and not case.ledger.failures(key) for key in case.plan.keys())
+
+
+def test_one_attempt_that_cannot_be_handed_back_does_not_keep_the_others(case, monkeypatch):
+    """Storage that refuses one record while a driver ends does not cost the other tasks an attempt."""
+    end, refused = Ledger.end, []
+
+    def refuse_first(ledger, key, attempt, outcome):
+        if outcome == "handback" and not refused:
+            refused.append(key)
+            raise TransientError("no space")
+        end(ledger, key, attempt, outcome)
+
+    monkeypatch.setattr(Ledger, "end", refuse_first)
+    engine = Scripted(3, fails=lambda key, n: KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        Driver(case.plan, case.ledger, engine).run()
+    much_later = Ledger(case.run, lambda: time.time() + 1e9)
+    assert {key for key in engine.submitted if much_later.counted(key)} <= set(refused)
+    assert len(engine.submitted) == 3
 
 
 def test_a_permanent_error_is_tried_once(case):

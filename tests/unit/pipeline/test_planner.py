@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +11,14 @@ import numpy as np
 import pytest
 
 from emseg.pipeline.config import RunConfig
-from emseg.pipeline.costs import price_of
 from emseg.pipeline.plan import Plan
 from emseg.pipeline.planner import _divisor, plan_run
+from emseg.tasks.predict import lattice_of
 from emseg.tasks.volume.bbox import BBox
 from emseg.tasks.volume.errors import ConfigError, EmsegError, LayerError, PlanChangedError
 from emseg.tasks.volume.info import LayerSpec
 from emseg.tasks.volume.layer import create_layer
+from emseg.tasks.volume.objects import Objects
 
 BOX = BBox.sized((-5, 8, 3), (40, 36, 44))
 
@@ -83,6 +86,54 @@ def test_a_stored_plan_reads_back_the_same(tmp_path: Path, image: str) -> None:
     assert Plan.from_json(planned.plan.to_json()).hash == planned.plan.hash
 
 
+def test_a_killed_planner_leaves_no_plan(tmp_path: Path, image: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plan is written last: wherever a planner dies, no worker can begin, and planning again goes through."""
+    c = config(tmp_path, image, skip_blank={"at_most": 90})
+    planned, run, left = plan_run(c), Objects(c.run), [0]
+    whole = Objects(str(tmp_path / "whole"))
+    assert planned.store(whole)
+    writes = {name: getattr(Objects, name) for name in ("put", "create")}
+    for name, write in writes.items():
+
+        def limited(self: Objects, *args: Any, _write: Any = write) -> Any:
+            left[0] -= 1
+            if left[0] < 0:
+                raise KeyboardInterrupt
+            return _write(self, *args)
+
+        monkeypatch.setattr(Objects, name, limited)
+    for limit in range(100):
+        left[0] = limit
+        try:
+            assert planned.store(run)
+            break
+        except KeyboardInterrupt:
+            assert not run.exists("plan.json")
+    assert limit > 5
+    assert list(run.list()) == list(whole.list())
+
+
+def test_another_plan_is_found_before_anything_is_written(tmp_path: Path, image: str) -> None:
+    """A plan that is refused leaves no model, no level and no layer of its own in the directory."""
+    first = config(tmp_path, image)
+    run, _ = plan_run(first).stored(first.run)
+    before = {name: run.get_stored(name) for name in run.list()}
+    with pytest.raises(PlanChangedError):
+        plan_run(config(tmp_path, image, skip_blank={"at_most": 3})).stored(first.run)
+    assert {name: run.get_stored(name) for name in run.list()} == before
+
+
+def test_a_known_plan_does_not_write_its_cells_again(
+    tmp_path: Path, image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Planning or running again does not decide and write the excluded cells once more."""
+    c = config(tmp_path, image, skip_blank={"at_most": 90})
+    plan_run(c).stored(c.run)
+    again = plan_run(c)
+    monkeypatch.setattr("emseg.pipeline.excluding.CellSource.cells", lambda self: pytest.fail("read again"))
+    assert not again.stored(c.run)[1]
+
+
 def test_a_changed_plan_names_the_key(tmp_path: Path, image: str) -> None:
     """Another threshold in the same directory is refused by the key's name."""
     first = config(tmp_path, image)
@@ -124,6 +175,65 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
+GOOD = {"low": 3, "high": 200, "sections": {str(z): [3, 200, 99.0, 9.0] for z in range(3, 47)}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "levels", "words"),
+    [
+        ("global", {}, "low None and high None must be numbers"),
+        ("global", {**GOOD, "low": 200}, "low below high"),
+        ("global", {**GOOD, "high": True}, "must be numbers"),
+        ("per_section", {"low": 3, "high": 200}, "has no sections"),
+        ("per_section", {"sections": {}}, "lacks sections z = 3, 4, 5, …"),
+        ("per_section", {"sections": {**GOOD["sections"], "9": [7, 3]}}, "section z = 9 has"),
+        ("per_section", {"sections": {**GOOD["sections"], "9": ["a", "b"]}}, "section z = 9 has"),
+        ("per_section", [], "holds no levels"),
+    ],
+)
+def test_levels_that_no_task_could_use_are_refused(
+    tmp_path: Path, image: str, kind: str, levels: Any, words: str
+) -> None:
+    """Levels that lack a section, or are no levels, are refused by the plan, not by every task."""
+    (tmp_path / "levels.json").write_text(json.dumps(levels))
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        plan_run(config(tmp_path, image, normalise={"kind": kind, "levels": str(tmp_path / "levels.json")}))
+
+
+@pytest.mark.parametrize("kind", ["global", "per_section"])
+def test_levels_of_the_sections_that_are_read_are_enough(tmp_path: Path, image: str, kind: str) -> None:
+    """Levels of the sections that patches of the bbox read are pinned, blank ones with equal levels too."""
+    sections = {**GOOD["sections"], "20": [0, 0, 0.0, 0.0]}
+    (tmp_path / "levels.json").write_text(json.dumps({**GOOD, "sections": sections}))
+    normalise = {"kind": kind, "levels": str(tmp_path / "levels.json")}
+    planned = plan_run(config(tmp_path, image, normalise=normalise))
+    assert planned.plan.pins["levels"] in next(key for key in planned.objects if key.startswith("levels/"))
+
+
+@pytest.mark.parametrize(
+    ("offsets", "side", "fits"),
+    [
+        ([[0, 0, -1], [0, -1, 0], [-1, 0, 0]], "upper", False),
+        ([[-1, 0, 0], [0, -1, 0], [0, 0, -1]], "lower", False),
+        ([[-1, 0, 0]], "upper", False),
+        ([[-1, 0, 0], [0, -1, 0], [0, 0, -1]], "upper", True),
+    ],
+)
+def test_affinities_that_say_they_join_otherwise_are_refused(
+    tmp_path: Path, offsets: list[list[int]], side: str, fits: bool
+) -> None:
+    """What every leaf would refuse is refused by the plan: offsets in the layer's info that are not as declared."""
+    url = str(tmp_path / "affinities")
+    about = {"offsets": offsets}
+    create_layer(url, LayerSpec("image", "uint8", 3, BOX, (10, 10, 10), (16, 16, 16), emseg=about))
+    given = config(tmp_path, url, source=None, affinities={"layer": url, "side": side})
+    if fits:
+        assert plan_run(given).plan.tiers
+        return
+    with pytest.raises(LayerError, match=r"offsets|join along"):
+        plan_run(given)
+
+
 def test_coordinates_beyond_the_codes_are_refused(tmp_path: Path) -> None:
     """A bbox whose voxels have no code is refused at plan time."""
     box = BBox.sized(((1 << 20) - 8, 0, 0), (16, 16, 16))
@@ -149,11 +259,13 @@ def test_a_dtype_that_the_model_does_not_take_is_refused(tmp_path: Path) -> None
 
 
 def test_a_price_counts_patches_and_reads_exactly(tmp_path: Path, image: str) -> None:
-    """The halo overhead of the leaves is the voxels that they read over the voxels of the box."""
+    """Halo overheads are voxels read over voxels of the box: of leaves, and of patches counted one by one."""
     planned = plan_run(config(tmp_path, image))
-    price = price_of(planned.plan, planned.specs, planned.model)
+    price = planned.price()
     tier = planned.plan.tier["fragment"]
     read = sum(tier.grid.core(i).padded(1).clipped(BOX).voxels for i in tier.grid.indices())
     assert price.halo_overhead["fragment"] == pytest.approx(read / BOX.voxels)
     assert price.tasks == planned.plan.planned()
-    assert price.halo_overhead["predict"] > 1
+    lattice, grid = lattice_of(planned.model), planned.plan.tier["predict"].grid
+    patches = [patch for index in grid.indices() for patch in lattice.patches(grid.core(index))]
+    assert price.halo_overhead["predict"] == pytest.approx(sum(p.voxels for p in patches) / BOX.voxels)

@@ -48,6 +48,14 @@ def test_other_bytes_are_not_deterministic(ledger, second):
     assert ledger.receipt(KEY)["outputs"] == {"a": "1"}
 
 
+def test_a_first_receipt_that_is_gone_proves_nothing(ledger, monkeypatch):
+    """A receipt that could not be created and is not there is temporary trouble; nothing is recorded."""
+    monkeypatch.setattr(ledger.run.backend, "create", lambda key, content: False)
+    with pytest.raises(TransientError):
+        ledger.finish(KEY, {"outputs": {"a": "1"}})
+    assert ledger.failures(KEY) == []
+
+
 def test_receipts_are_listed_by_prefix(ledger):
     """Keys with receipts are listed below a prefix; a stage that starts alike is another."""
     for key in ("down/1/0_0_0", "down/1/1_0_0", "downsample/0_0_0"):

@@ -4,6 +4,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from emseg.models.checkpoint import load, read_spec
@@ -11,6 +12,7 @@ from emseg.pipeline.train import train_affinity
 from emseg.pipeline.train_volumes import opened, part_of, seen
 from emseg.tasks.volume.bbox import BBox
 from emseg.tasks.volume.errors import ConfigError
+from emseg.tasks.volume.foreign import file_digest
 from emseg.tasks.volume.info import LayerSpec
 from emseg.tasks.volume.layer import create_layer
 
@@ -130,6 +132,13 @@ def test_init_from_takes_weights_only(tmp_path, file, whole):
     start, end = load_file(whole), load_file(made)
     torch.testing.assert_close(end["head.weight"], start["head.weight"], atol=1e-6, rtol=0)
     assert read_spec(made).training["steps"] == 1
+
+
+def test_a_folder_of_sections_is_known_by_its_digest(tmp_path):
+    """What was trained on is recorded for a folder of sections as for a file, and as ingest records it."""
+    for z in range(3):
+        Image.fromarray(np.full((8, 8), z, np.uint8)).save(tmp_path / f"{z}.png")
+    assert opened(str(tmp_path)).digest == file_digest(tmp_path) != ""
 
 
 def test_a_layer_gives_the_same_boxes_as_a_file(tmp_path, file):

@@ -81,6 +81,22 @@ def test_an_error_in_a_set_names_it(tmp_path):
         loaded(tmp_path, "{}", "inner.c=1")
     with pytest.raises(ConfigError, match="is not YAML"):
         loaded(tmp_path, "{}", "inner.a=[1")
+    with pytest.raises(ConfigError, match=r"is not YAML \(month must be in 1\.\.12\)"):
+        loaded(tmp_path, "{}", "inner.b=2024-13-45")
+    with pytest.raises(ConfigError, match="is not YAML"):
+        loaded(tmp_path, "{}", "inner.b=" + "[" * 100_000)
+
+
+def test_an_unknown_key_in_a_list_is_named(tmp_path):
+    """A key that an item of a list does not know is named with its place in the list and the nearest known one."""
+
+    class Listed(BaseModel):
+        model_config = ConfigDict(extra="forbid")
+        items: tuple[Inner, ...] = ()
+
+    (tmp_path / "a.yaml").write_text("items:\n  - {a: 1}\n  - {a: 1, bb: x}\n")
+    with pytest.raises(ConfigError, match=r"unknown key 'items\.1\.bb'; did you mean 'b'"):
+        load_yaml(Listed, tmp_path / "a.yaml")
 
 
 def test_variables_are_filled_in(tmp_path, monkeypatch):
