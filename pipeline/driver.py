@@ -155,7 +155,7 @@ class Driver:
 
     def _submit(self, key: str) -> None:
         self.board.start(key)
-        if self.ledger.quarantined(key):
+        if self.ledger.given_up(key):
             self._give_up(key)
             return
         attempt = self.ledger.begin(key, LEASE_S, f"{self.engine.name}@{platform.node()}")
@@ -192,15 +192,14 @@ class Driver:
         log.warning("task failed", key=key, error=outcome.error, message=outcome.message, trace=outcome.trace)
         self.ledger.failed(key, outcome.exception)
         self.ledger.end(key, attempt, "error")
-        if self.ledger.quarantined(key):
+        if self.ledger.given_up(key):
             self._give_up(key)
         else:
             self.board.reopen(key)
             self.queue.append(key)
 
     def _give_up(self, key: str) -> None:
-        failures = self.ledger.failures(key)
-        self.tally.failed[key] = failures[-1]["message"] if failures else "lapsed too often"
+        self.tally.failed[key] = self.ledger.failures(key)[-1]["message"]
 
     def _postpone(self, key: str, attempt: str, outcome: Outcome) -> None:
         """Trouble of storage is not the task's fault: hand back, and try later."""
