@@ -212,4 +212,5 @@ def rules_of(config: RunConfig) -> Rules:
     """The rules of stitching, as integers."""
     stages = config.stages
     decimals: list[Decimal] = [stages.fragment.t_low, stages.fragment.t_high, stages.merge.threshold]
-    return Rules.of(decimals[0], decimals[1], stages.merge.min_size_vx, decimals[2], stages.relabel.dust_vx)
+    merge = stages.merge
+    return Rules.of(decimals[0], decimals[1], merge.min_size_vx, decimals[2], stages.relabel.dust_vx, merge.linkage)
