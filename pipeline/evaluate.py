@@ -66,14 +66,9 @@ def evaluate(
         raise ConfigError(f"--background {background!r}: choose segment, ignore or singletons")
     kind: Literal["segment", "ignore", "singletons"] = background  # type: ignore[assignment]
     segmentation, truth = open_layer(seg, mip), open_layer(gt, mip)
-    _require_comparable(segmentation, truth)
-    box = _box(segmentation, truth, bbox)
-    seen = _seen(segmentation, truth, box)
-    if seen and not allow_seen:
-        raise ConfigError(
-            f"{segmentation.where}: its model has seen this truth ({seen}); score another box, or mark the result with "
-            "--allow-seen"
-        )
+    require_comparable(segmentation, truth)
+    box = common_box(segmentation, truth, bbox)
+    seen = seen_or_refused(segmentation, truth, box, allow_seen)
     plan = _plan(seg, gt, mip, box)
     with records_at(records) as place:
         run = run_small(plan, place, workers, watch)
@@ -82,7 +77,8 @@ def evaluate(
     return {**values, "voxels": result.voxels, "bbox": str(box), "convention": result.convention, "seen": seen}
 
 
-def _require_comparable(segmentation: Layer, truth: Layer) -> None:
+def require_comparable(segmentation: Layer, truth: Layer) -> None:
+    """Refuse layers that are no labels, or of unlike voxels."""
     for layer in (segmentation, truth):
         if layer.channels != 1 or layer.dtype.kind not in "ui":
             raise ConfigError(f"{layer.where}: holds {layer.channels} channels of {layer.dtype}; labels are integers")
@@ -93,12 +89,24 @@ def _require_comparable(segmentation: Layer, truth: Layer) -> None:
         )
 
 
-def _box(segmentation: Layer, truth: Layer, bbox: BBox | None) -> BBox:
+def common_box(segmentation: Layer, truth: Layer, bbox: BBox | None) -> BBox:
+    """Where both are, or the part of it that is asked for."""
     common = segmentation.bounds.clipped(truth.bounds)
     box = common if bbox is None else bbox
     if box.empty or not common.holds(box):
         raise ConfigError(f"bbox {box}: nothing to score; segmentation and truth share {common}")
     return box
+
+
+def seen_or_refused(segmentation: Layer, truth: Layer, box: BBox, allow_seen: bool) -> str:
+    """What of the box the segmentation's model has seen, '' if nothing that we know of; refused unless allowed."""
+    seen = _seen(segmentation, truth, box)
+    if seen and not allow_seen:
+        raise ConfigError(
+            f"{segmentation.where}: its model has seen this truth ({seen}); score another box, or mark the result with "
+            "--allow-seen"
+        )
+    return seen
 
 
 def _plan(seg: str, gt: str, mip: int, box: BBox) -> Plan:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from emseg.pipeline.plan import Plan, load_plan
+from emseg.pipeline.plan import Plan, base_url, load_plan
 from emseg.tasks.base import Task, canonical_json, fingerprint
 from emseg.tasks.context import Context, Record
 from emseg.tasks.volume.errors import MessageError
@@ -58,7 +58,8 @@ def cached_plan(run_url: str) -> Plan:
 def execute(plan: Plan, run: Objects, task: Task, attempt: str = "", device: str = "cpu") -> dict[str, Any]:
     """Execute a task and return its receipt; nothing is recorded yet."""
     record = Record()
-    context = Context(plan.refs(run.url), run, device, record)
+    base = Objects(base_url(run.url)) if plan.derived else None
+    context = Context(plan.refs(run.url), run, device, record, base)
     start = time.perf_counter()
     task.execute(context)
     return {

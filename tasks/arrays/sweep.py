@@ -1,6 +1,6 @@
 """The whole merge tree in memory, over any cuts: what the tasks do with objects, done with arrays.
 
-For the laws and the benches: one cut-free sweep is the single pass.
+For the laws, the audit and the benches: one cut-free sweep is the single pass.
 """
 
 from __future__ import annotations
