@@ -128,7 +128,10 @@ class MergeStage(Section):
     """Size rule and mean agglomeration: the inner nodes of the tree."""
 
     min_size_vx: int = Field(200, ge=0, le=1 << 40, description="fragments below join along their best contact")
-    threshold: Probability = Field(Decimal("0.5"), description="merge while the mean affinity is at least this")
+    linkage: Literal["mean", "max"] = Field(
+        "mean", description="score of a contact: the mean of its affinities, or the greatest"
+    )
+    threshold: Probability = Field(Decimal("0.5"), description="merge while the score is at least this")
 
 
 class RelabelStage(Section):

@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from emseg.pipeline.plan import Plan
+from emseg.pipeline.plan import Plan, load_plan
+from emseg.pipeline.receipts import Ledger
 from emseg.pipeline.runner import Watch
 from emseg.pipeline.small import records_at, run_small
 from emseg.pipeline.tier import Tier
@@ -22,7 +23,7 @@ from emseg.tasks.arrays.scores import scores
 from emseg.tasks.context import LayerRef
 from emseg.tasks.score import table_key
 from emseg.tasks.volume.bbox import BBox
-from emseg.tasks.volume.errors import ConfigError, LayerError
+from emseg.tasks.volume.errors import ConfigError, IncompleteError, LayerError
 from emseg.tasks.volume.grid import Grid
 from emseg.tasks.volume.layer import Layer, open_layer
 from emseg.tasks.volume.limits import TABLE_BYTES
@@ -66,14 +67,9 @@ def evaluate(
         raise ConfigError(f"--background {background!r}: choose segment, ignore or singletons")
     kind: Literal["segment", "ignore", "singletons"] = background  # type: ignore[assignment]
     segmentation, truth = open_layer(seg, mip), open_layer(gt, mip)
-    _require_comparable(segmentation, truth)
-    box = _box(segmentation, truth, bbox)
-    seen = _seen(segmentation, truth, box)
-    if seen and not allow_seen:
-        raise ConfigError(
-            f"{segmentation.where}: its model has seen this truth ({seen}); score another box, or mark the result with "
-            "--allow-seen"
-        )
+    require_comparable(segmentation, truth)
+    box = common_box(segmentation, truth, bbox)
+    seen = seen_or_refused(segmentation, truth, box, allow_seen)
     plan = _plan(seg, gt, mip, box)
     with records_at(records) as place:
         run = run_small(plan, place, workers, watch)
@@ -82,10 +78,30 @@ def evaluate(
     return {**values, "voxels": result.voxels, "bbox": str(box), "convention": result.convention, "seen": seen}
 
 
-def _require_comparable(segmentation: Layer, truth: Layer) -> None:
+def require_finished(run_url: str) -> None:
+    """Refuse a run whose segmentation is not all written.
+
+    Raises:
+        IncompleteError: says how far it is.
+    """
+    run = Objects(run_url)
+    plan, ledger = load_plan(run), Ledger(run)
+    planned, done = len(plan.tier["relabel"].grid), sum(1 for _ in ledger.receipts("relabel"))
+    if done < planned:
+        raise IncompleteError(
+            f"{run.url} is not finished: {done} of {planned} chunks of its segmentation are written; see `emseg status`"
+        )
+
+
+def require_comparable(segmentation: Layer, truth: Layer) -> None:
+    """Refuse layers that are no labels, or of unlike voxels."""
     for layer in (segmentation, truth):
-        if layer.channels != 1 or layer.dtype.kind not in "ui":
-            raise ConfigError(f"{layer.where}: holds {layer.channels} channels of {layer.dtype}; labels are integers")
+        kind = layer.info.get("type")
+        if layer.channels != 1 or layer.dtype.kind not in "ui" or kind != "segmentation":
+            raise ConfigError(
+                f"{layer.where}: is an {kind} of {layer.channels} channels of {layer.dtype}; labels are integers of "
+                "type segmentation (ingest them with --kind segmentation)"
+            )
     if not np.allclose(segmentation.voxel_nm, truth.voxel_nm, rtol=1e-3, atol=0):
         raise ConfigError(
             f"{segmentation.where} has voxels of {list(segmentation.voxel_nm)} nm, {truth.where} of "
@@ -93,12 +109,31 @@ def _require_comparable(segmentation: Layer, truth: Layer) -> None:
         )
 
 
-def _box(segmentation: Layer, truth: Layer, bbox: BBox | None) -> BBox:
+def common_box(segmentation: Layer, truth: Layer, bbox: BBox | None) -> BBox:
+    """Where both are, or the part of it that is asked for."""
     common = segmentation.bounds.clipped(truth.bounds)
+    if common.empty:
+        raise ConfigError(
+            f"nothing to score: the segmentation {segmentation.bounds} and the truth {truth.bounds} do not meet; "
+            "ingest the truth with the right --offset"
+        )
     box = common if bbox is None else bbox
     if box.empty or not common.holds(box):
-        raise ConfigError(f"bbox {box}: nothing to score; segmentation and truth share {common}")
+        raise ConfigError(
+            f"--bbox {box}: reaches beyond {common}, which segmentation and truth share; choose a box inside"
+        )
     return box
+
+
+def seen_or_refused(segmentation: Layer, truth: Layer, box: BBox, allow_seen: bool) -> str:
+    """What of the box the segmentation's model has seen, '' if nothing that we know of; refused unless allowed."""
+    seen = _seen(segmentation, truth, box)
+    if seen and not allow_seen:
+        raise ConfigError(
+            f"{segmentation.where}: its model has seen this truth ({seen}); score another box, or mark the result with "
+            "--allow-seen"
+        )
+    return seen
 
 
 def _plan(seg: str, gt: str, mip: int, box: BBox) -> Plan:

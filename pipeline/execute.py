@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from emseg.pipeline.fence import layers_to_read, require_layers_inside, require_run_inside
-from emseg.pipeline.plan import Plan, load_plan
+from emseg.pipeline.plan import Plan, base_url, load_plan
 from emseg.tasks.base import Task, canonical_json, fingerprint
 from emseg.tasks.context import Context, Record
 from emseg.tasks.memory import peak_bytes, reset_peak
@@ -76,7 +76,8 @@ def execute(
 ) -> dict[str, Any]:
     """Execute a task and return its receipt; nothing is recorded yet. Layers in `read_only` refuse to be written."""
     record = Record()
-    context = Context(plan.refs(run.url), run, device, record, read_only)
+    base = Objects(base_url(run.url)) if plan.derived else None
+    context = Context(plan.refs(run.url), run, device, record, read_only, base)
     reset_peak()
     start = time.perf_counter()
     task.execute(context)

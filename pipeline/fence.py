@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from emseg.pipeline.plan import Plan
+from emseg.pipeline.plan import Plan, base_url
 from emseg.tasks.volume.errors import MessageError
 from emseg.tasks.volume.url import canonical_url, is_below, redacted
 
@@ -27,6 +27,8 @@ def require_layers_inside(plan: Plan, run_url: str, root: str | None, read_roots
     """
     if root is None:
         return
+    if plan.derived:
+        require_run_inside(base_url(run_url), root)
     for name, ref in plan.refs(run_url).items():
         url = canonical_url(ref.url)
         if not any(is_below(url, r) for r in (root, *read_roots)):

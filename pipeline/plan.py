@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +18,7 @@ from emseg.tasks.volume.url import redacted
 
 PLAN_VERSION = 1
 RELATIVE = "./"  # a layer of the run directory itself
+BASE = "../../"  # a layer of the run that holds a derived one (RUN/stitches/NAME)
 
 
 @dataclass(frozen=True)
@@ -25,16 +26,18 @@ class Plan:
     """All tasks of a run.
 
     Attributes:
-        layers: name -> layer; a URL that starts with ./ is relative to the run directory.
+        layers: name -> layer; a URL that starts with ./ is relative to the run directory, with ../../ to its base.
         tiers: in an order in which each needs only earlier ones.
         pins: sha256 of what decides the result beside the fields: models, levels, masks.
         config: the run.yaml as it was understood, for people.
+        derived: whether tasks read the merge tree of the run two folders above.
     """
 
     layers: Mapping[str, LayerRef]
     tiers: tuple[Tier, ...]
     pins: Mapping[str, str] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
+    derived: bool = False
 
     @cached_property
     def tier(self) -> dict[str, Tier]:
@@ -105,6 +108,7 @@ class Plan:
             "tiers": [t.to_json() for t in self.tiers],
             "pins": dict(self.pins),
             "config": dict(self.config),
+            "derived": self.derived,
         }
 
     @classmethod
@@ -113,16 +117,23 @@ class Plan:
         if raw.get("version") != PLAN_VERSION:
             raise ConfigError(f"plan.json has version {raw.get('version')!r}; this emseg reads {PLAN_VERSION}")
         layers = {name: LayerRef(**ref) for name, ref in raw["layers"].items()}
-        return cls(layers, tuple(map(Tier.from_json, raw["tiers"])), raw["pins"], raw["config"])
+        return cls(layers, tuple(map(Tier.from_json, raw["tiers"])), raw["pins"], raw["config"], bool(raw["derived"]))
 
     def refs(self, run_url: str) -> dict[str, LayerRef]:
         """Layers with absolute URLs."""
-        return {
-            name: LayerRef(run_url + "/" + ref.url.removeprefix(RELATIVE), ref.mip, ref.missing)
-            if ref.url.startswith(RELATIVE)
-            else ref
-            for name, ref in self.layers.items()
-        }
+        return {name: replace(ref, url=absolute(run_url, ref.url)) for name, ref in self.layers.items()}
+
+
+def base_url(run_url: str) -> str:
+    """The run that holds a derived one."""
+    return run_url.rsplit("/", 2)[0]
+
+
+def absolute(run_url: str, url: str) -> str:
+    """URL of a layer that a plan lists."""
+    if url.startswith(BASE):
+        return f"{base_url(run_url)}/{url.removeprefix(BASE)}"
+    return f"{run_url}/{url.removeprefix(RELATIVE)}" if url.startswith(RELATIVE) else url
 
 
 def load_plan(run: Objects) -> Plan:

@@ -6,8 +6,10 @@ died is run again, and a directory that holds a plan holds all that its tasks ne
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 
 from emseg.models.spec import ModelSpec
 from emseg.pipeline.config import RunConfig
@@ -23,7 +25,7 @@ from emseg.tasks.volume.bbox import BBox, Vec, vec
 from emseg.tasks.volume.codes import require_coded
 from emseg.tasks.volume.errors import ConfigError
 from emseg.tasks.volume.grid import Grid, tree_levels
-from emseg.tasks.volume.info import LayerSpec, new_info, parse_scale
+from emseg.tasks.volume.info import LayerSpec, VoxelNm, new_info, parse_scale
 from emseg.tasks.volume.layer import create_layer
 from emseg.tasks.volume.objects import Objects
 from emseg.tasks.volume.url import canonical_url, joined_url
@@ -124,23 +126,17 @@ def _specs(config: RunConfig, start: Start, bbox: BBox) -> dict[str, LayerSpec]:
         )
     provisional = vec([_divisor(min(c, n)) for c, n in zip(leaf, bbox.size, strict=True)])
     specs["provisional"] = LayerSpec("segmentation", "uint32", 1, bbox, start.voxel_nm, provisional, "raw", "zstd")
-    down = config.stages.downsample
-    factors = (vec(down.factor),) * down.mips
-    for name in ("fragments", "segmentation"):
-        about = {"training": start.training} if start.training else {}
-        specs[name] = LayerSpec(
-            "segmentation",
-            "uint64",
-            1,
-            bbox,
-            start.voxel_nm,
-            storage,
-            "compressed_segmentation",
-            "gzip",
-            factors,
-            about,
-        )
+    about = {"training": start.training} if start.training else {}
+    specs["fragments"] = specs["segmentation"] = label_spec(config, bbox, start.voxel_nm, about)
     return specs
+
+
+def label_spec(config: RunConfig, bbox: BBox, voxel_nm: VoxelNm, about: Mapping[str, Any]) -> LayerSpec:
+    """How final labels are stored."""
+    down, storage = config.stages.downsample, vec(config.layers.chunk_vx)
+    factors = (vec(down.factor),) * down.mips
+    form = ("compressed_segmentation", "gzip")
+    return LayerSpec("segmentation", "uint64", 1, bbox, voxel_nm, storage, *form, factors, about)
 
 
 def _divisor(side: int) -> int:
@@ -222,4 +218,5 @@ def rules_of(config: RunConfig) -> Rules:
     """The rules of stitching, as integers."""
     stages = config.stages
     decimals: list[Decimal] = [stages.fragment.t_low, stages.fragment.t_high, stages.merge.threshold]
-    return Rules.of(decimals[0], decimals[1], stages.merge.min_size_vx, decimals[2], stages.relabel.dust_vx)
+    merge = stages.merge
+    return Rules.of(decimals[0], decimals[1], merge.min_size_vx, decimals[2], stages.relabel.dust_vx, merge.linkage)

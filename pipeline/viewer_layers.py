@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from emseg.pipeline.plan import absolute
 from emseg.tasks.volume.bbox import BBox
 from emseg.tasks.volume.errors import ConfigError, LayerError
 from emseg.tasks.volume.info import VoxelNm, parse_dtype, parse_scale
@@ -110,9 +111,7 @@ def _planned_urls(run: Objects) -> dict[str, str]:
         raise ConfigError(
             f"{redacted(run.url)}/plan.json cannot be read ({error}); plan into a new directory"
         ) from None
-    return {
-        name: joined_url(run.url, *url[2:].split("/")) if url.startswith("./") else url for name, url in urls.items()
-    }
+    return {name: absolute(run.url, url) for name, url in urls.items()}
 
 
 def _find_layer(name: str, url: str) -> ViewLayer | None:

@@ -55,13 +55,17 @@ class Record:
 
 @dataclass
 class Context:
-    """One execution of one task: the plan's layers by name, and the run directory's objects."""
+    """One execution of one task: the plan's layers by name, and the run directory's objects.
+
+    `base` is the run whose tree a derived run (re-threshold, sweep, audit) reads; None in a run of its own.
+    """
 
     layers: Mapping[str, LayerRef]
     run: Objects
     device: str = "cpu"
     record: Record = field(default_factory=Record)
     read_only: frozenset[str] = frozenset()
+    base: Objects | None = None
     _open: dict[tuple[str, int], Layer] = field(default_factory=dict)
 
     def url(self, name: str) -> str:
@@ -87,15 +91,23 @@ class Context:
 
     def get_object(self, key: str, budget_bytes: int = TABLE_BYTES) -> bytes:
         """Content of an object of the run directory that must be there."""
-        stored = self.run.get_stored(key, budget_bytes)
-        if stored is None:
-            raise CorruptChunkError(f"{self.run.where(key)} is missing: run the task that writes it again")
-        self.record.read(key, stored.digest)
-        return decompressed(stored.content, stored.encoding, budget_bytes, self.run.where(key))
+        return self._content(self.run, key, budget_bytes)
 
     def get_table(self, key: str) -> Table:
         """Columns of a table of the run directory."""
         return decode_table(self.get_object(key), self.run.where(key))
+
+    def tree_table(self, key: str) -> Table:
+        """Columns of a table of the merge tree: the base's, in a derived run."""
+        run = self.base or self.run
+        return decode_table(self._content(run, key, TABLE_BYTES), run.where(key))
+
+    def _content(self, run: Objects, key: str, budget_bytes: int) -> bytes:
+        stored = run.get_stored(key, budget_bytes)
+        if stored is None:
+            raise CorruptChunkError(f"{run.where(key)} is missing: run the task that writes it again")
+        self.record.read(key, stored.digest)
+        return decompressed(stored.content, stored.encoding, budget_bytes, run.where(key))
 
     def put_table(self, key: str, columns: Mapping[str, np.ndarray]) -> None:
         """Write a table into the run directory."""

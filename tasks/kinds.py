@@ -15,6 +15,8 @@ from emseg.tasks.relabel import Relabel
 from emseg.tasks.resolve import Resolve
 from emseg.tasks.score import Score
 from emseg.tasks.stats import Stats
+from emseg.tasks.tally import Tally
+from emseg.tasks.verify import Verify
 
 KINDS: Mapping[str, type[Task]] = {
     task.kind: task
@@ -29,5 +31,7 @@ KINDS: Mapping[str, type[Task]] = {
         Resolve,
         Score,
         Stats,
+        Tally,
+        Verify,
     )
 }

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from emseg.tasks.arrays.cut import cut
 from emseg.tasks.arrays.forest import Down, Forest
 from emseg.tasks.arrays.relabel import apply_table, lookup_tables
 from emseg.tasks.arrays.resolve import resolve
@@ -23,8 +24,8 @@ class Relabel(Task):
 
     Attributes:
         leaves: the tree.
-        rules: for dust.
-        provisional, fragments, segmentation: layers to read, and to write.
+        rules: for dust; their threshold may be above the tree's own.
+        provisional, fragments, segmentation: layers to read, and to write; fragments '' are not written again.
     """
 
     kind: ClassVar[str] = "relabel"
@@ -37,23 +38,24 @@ class Relabel(Task):
 
     def execute(self, context: Context) -> None:
         """Look up every label of the core and write both layers."""
-        fragments_ZYX, segments_ZYX = np.zeros((2, *self.core.shape_ZYX), np.uint64)
+        written = [name for name in (self.fragments, self.segmentation) if name]
+        out_CZYX = np.zeros((len(written), *self.core.shape_ZYX), np.uint64)
         grid, labels = self.leaves.leaves, context.layer(self.provisional)
         for index in grid.indices_meeting(self.core):
             part = grid.core(index).clipped(self.core)
-            by_fragment, by_segment = self._tables(context, index)
+            tables = self._tables(context, index)
             with context.record.phase("read"):
                 labels_ZYX = labels.read_ZYX(part)
             at = part.slices_ZYX(self.core.min)
             with context.record.phase("apply"):
-                fragments_ZYX[at] = apply_table(labels_ZYX, by_fragment)
-                segments_ZYX[at] = apply_table(labels_ZYX, by_segment)
+                for out_ZYX, table in zip(out_CZYX, tables[-len(written) :], strict=True):
+                    out_ZYX[at] = apply_table(labels_ZYX, table)
         with context.record.phase("write"):
-            context.layer(self.fragments).write(self.core, fragments_ZYX)
-            context.layer(self.segmentation).write(self.core, segments_ZYX)
+            for name, out_ZYX in zip(written, out_CZYX, strict=True):
+                context.layer(name).write(self.core, out_ZYX)
 
     def _tables(self, context: Context, index: Vec) -> tuple[np.ndarray, np.ndarray]:
         name = self.leaves.name(0, index)
         down = Down.of(context.get_table(f"tables/down/{name}"))
-        forest = Forest.of(context.get_table(f"tables/forest/{name}"))
-        return lookup_tables(resolve(down, forest, self.rules.dust_vx)[0])
+        forest = Forest.of(context.tree_table(f"tables/forest/{name}"))
+        return lookup_tables(resolve(down, cut(forest, self.rules.w_mean), self.rules.dust_vx)[0])

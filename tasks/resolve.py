@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from emseg.tasks.arrays.cut import cut
 from emseg.tasks.arrays.forest import Down, Forest
 from emseg.tasks.arrays.resolve import resolve
 from emseg.tasks.arrays.rules import Rules
@@ -19,8 +20,9 @@ class Resolve(Task):
 
     Attributes:
         leaves: the tree.
-        rules: for dust, judged by the size of the whole segment.
+        rules: for dust, judged by the size of the whole segment; their threshold may be above the tree's own.
         level, levels: of this node, and of the root.
+        down: folder of the tables of final ids.
     """
 
     kind: ClassVar[str] = "resolve"
@@ -29,14 +31,15 @@ class Resolve(Task):
     rules: Rules
     level: int
     levels: int
+    down: str = "down"
 
     def execute(self, context: Context) -> None:
         """Read from above, resolve, write one table a child."""
         index = self.leaves.index(self.level, self.core)
         name = self.leaves.name(self.level, index)
         root = self.level == self.levels
-        down = Down.empty() if root else Down.of(context.get_table(f"tables/down/{name}"))
-        forest = Forest.of(context.get_table(f"tables/forest/{name}"))
+        down = Down.empty() if root else Down.of(context.get_table(f"tables/{self.down}/{name}"))
+        forest = cut(Forest.of(context.tree_table(f"tables/forest/{name}")), self.rules.w_mean)
         children = self.leaves.children(self.level, index)
         for child, table in zip(children, resolve(down, forest, self.rules.dust_vx), strict=True):
-            context.put_table(f"tables/down/{self.leaves.name(self.level - 1, child)}", table.columns())
+            context.put_table(f"tables/{self.down}/{self.leaves.name(self.level - 1, child)}", table.columns())

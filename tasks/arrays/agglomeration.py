@@ -1,4 +1,7 @@
-"""The mean agglomeration A: in the order of their mean weight, rows merge down to the threshold.
+"""The agglomeration A: in the order of their scores, rows merge down to the threshold.
+
+A linkage says what the score of a row is and what becomes of parallel rows: the mean weight of its voxel edges, or the
+greatest. Either is reducible: a merged row never scores better than its better part.
 
 A starts frozen where S left a cluster waiting or a row undecided. A popped row with a frozen end freezes both and
 waits. Only rows with both ends frozen go up: a cluster left clean has only rows below the threshold and, because a
@@ -13,17 +16,21 @@ from typing import Any
 import numpy as np
 
 from emseg.tasks.arrays.columns import I64, U32, U64, Bool
-from emseg.tasks.arrays.graph import contract, graph_of
+from emseg.tasks.arrays.graph import MAX, MEAN, contract, graph_of
 from emseg.tasks.arrays.kernel import kernel
 from emseg.tasks.arrays.queue import pop
-from emseg.tasks.arrays.rows import COUNT_LIMIT
+from emseg.tasks.arrays.rows import COUNT_LIMIT, Rows
+from emseg.tasks.arrays.rules import Linkage
 from emseg.tasks.arrays.union import flatten
 from emseg.tasks.volume.errors import LimitError
+
+LINKAGES: dict[Linkage, int] = {"mean": MEAN, "max": MAX}
 
 
 @dataclass(frozen=True)
 class MeanRows:
-    """Rows of A between cluster numbers: sum and count of weights, greatest edge key."""
+    """Rows of A between cluster numbers. mean: sum and count of weights, greatest edge key; max: greatest weight, 1,
+    least edge key of that weight. The score is sum / count, the edge key breaks ties."""
 
     u: I64
     v: I64
@@ -59,7 +66,14 @@ class Agglomerated:
     voxels: U64
 
 
-def agglomeration(frozen: Bool, voxels: U64, rows: MeanRows, w_mean: int) -> Agglomerated:
+def scored(rows: Rows, linkage: Linkage) -> tuple[U64, U32, U64]:
+    """Columns sum, count and edge of contact rows, as a linkage has them."""
+    if linkage == "max":
+        return rows.max.astype(np.uint64), np.ones(len(rows), np.uint32), rows.best_edge
+    return rows.sum, rows.count, rows.last_edge
+
+
+def agglomeration(frozen: Bool, voxels: U64, rows: MeanRows, w_mean: int, linkage: Linkage = "mean") -> Agglomerated:
     """Apply A to clusters 0..n-1; parallel rows may stand apart.
 
     Raises:
@@ -69,7 +83,8 @@ def agglomeration(frozen: Bool, voxels: U64, rows: MeanRows, w_mean: int) -> Agg
     state, size = frozen.copy(), voxels.copy()
     root, name = np.arange(n, dtype=np.int64), np.arange(n, dtype=np.int64)
     tables = (state, size, root, name)
-    left, merged, top = _merge_means(rows.u, rows.v, rows.sum, rows.count.astype(np.uint64), rows.edge, tables, w_mean)
+    columns = (rows.u, rows.v, rows.sum, rows.count.astype(np.uint64), rows.edge)
+    left, merged, top = _merge(*columns, tables, w_mean, LINKAGES[linkage])
     if top > COUNT_LIMIT:
         raise LimitError(f"a contact has {top} voxel edges, more than {COUNT_LIMIT}: mask the blob that has it")
     flatten(root)
@@ -84,12 +99,12 @@ def agglomeration(frozen: Bool, voxels: U64, rows: MeanRows, w_mean: int) -> Agg
 
 
 @kernel
-def _merge_means(u: Any, v: Any, total: Any, count: Any, edge: Any, tables: Any, w_mean: int) -> Any:
+def _merge(u: Any, v: Any, total: Any, count: Any, edge: Any, tables: Any, w_mean: int, linkage: int) -> Any:
     """Run A; returns rows with both ends frozen (between places), merges, and the greatest count met."""
     frozen, voxels, parent, name = tables
     n = len(frozen)
     merge_name, merge_row = np.empty((2, n), np.int64), np.empty((4, n), np.uint64)
-    g, q = graph_of(n, u, v, total, count, edge)
+    g, q = graph_of(n, u, v, total, count, edge, linkage)
     threshold, merges, top = np.uint64(w_mean), 0, np.uint64(0)
     while q.size[0] > 0:
         r = pop(q)
@@ -106,7 +121,7 @@ def _merge_means(u: Any, v: Any, total: Any, count: Any, edge: Any, tables: Any,
         merge_row[2, merges], merge_row[3, merges] = voxels[a], voxels[b]
         merges += 1
         size, called = voxels[a] + voxels[b], name[a]
-        keep = contract(g, q, a, b)
+        keep = contract(g, q, a, b, linkage)
         parent[a] = parent[b] = keep
         voxels[keep], name[keep] = size, called
     for r in range(len(q.den)):

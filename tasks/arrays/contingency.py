@@ -62,6 +62,11 @@ def summed(tables: Iterable[Contingency]) -> Contingency:
     )
 
 
+def renamed(table: Contingency, segment: U64) -> Contingency:
+    """The table after segment numbers were replaced: `segment[i]` is the new id of number i."""
+    return _summed(segment[table.seg.astype(np.int64)], table.gt, table.count)
+
+
 def _labels(labels: npt.NDArray[np.integer], what: str) -> U64:
     if not np.issubdtype(labels.dtype, np.integer):
         raise ConfigError(f"{what} has dtype {labels.dtype}: labels must be integers")

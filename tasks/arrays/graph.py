@@ -16,6 +16,7 @@ from emseg.tasks.arrays.pairs import capacity, erase, spot
 from emseg.tasks.arrays.queue import Queue, fill, moved, queue_of, remove
 
 GONE = -1
+MEAN, MAX = 0, 1  # linkages
 
 
 class Graph(NamedTuple):
@@ -55,8 +56,12 @@ def unlink(g: Graph, h: Any) -> None:
 
 
 @kernel
-def combine(q: Queue, r: Any, num: Any, den: Any, tie: Any) -> None:
-    """Take a parallel row into row r: sums and counts add up, the greater tie key stays."""
+def combine(q: Queue, r: Any, num: Any, den: Any, tie: Any, linkage: int) -> None:
+    """Take a parallel row into row r: mean adds sums and counts and keeps the greater tie key; max keeps the better."""
+    if linkage == MAX:
+        if num > q.num[r] or (num == q.num[r] and tie < q.tie[r]):
+            q.num[r], q.tie[r], q.quotient[r] = num, tie, num
+        return
     q.num[r] += num
     q.den[r] += den
     q.tie[r] = max(q.tie[r], tie)
@@ -64,7 +69,7 @@ def combine(q: Queue, r: Any, num: Any, den: Any, tie: Any) -> None:
 
 
 @kernel
-def graph_of(n: int, u: Any, v: Any, num: Any, den: Any, tie: Any) -> Any:
+def graph_of(n: int, u: Any, v: Any, num: Any, den: Any, tie: Any, linkage: int) -> Any:
     """Graph over n clusters and its queue, from rows of cluster numbers; parallel rows combined, self rows left out."""
     m = len(u)
     g = Graph(
@@ -82,7 +87,7 @@ def graph_of(n: int, u: Any, v: Any, num: Any, den: Any, tie: Any) -> Any:
             continue
         at = spot(g.table, g.end, 2, u[i], v[i])
         if g.table[at] >= 0:
-            combine(q, g.table[at], num[i], den[i], tie[i])
+            combine(q, g.table[at], num[i], den[i], tie[i], linkage)
             continue
         g.table[at] = rows
         link(g, 2 * rows, u[i])
@@ -103,7 +108,7 @@ def drop(g: Graph, q: Queue, r: Any) -> None:
 
 
 @kernel
-def contract(g: Graph, q: Queue, u: Any, v: Any) -> Any:
+def contract(g: Graph, q: Queue, u: Any, v: Any, linkage: int) -> Any:
     """Make one cluster of two; returns the number that stays."""
     keep, gone = (u, v) if g.degree[u] >= g.degree[v] else (v, u)
     h = g.first[gone]
@@ -113,7 +118,7 @@ def contract(g: Graph, q: Queue, u: Any, v: Any) -> Any:
         if other == keep:
             drop(g, q, r)
         elif s >= 0:
-            combine(q, s, q.num[r], q.den[r], q.tie[r])
+            combine(q, s, q.num[r], q.den[r], q.tie[r], linkage)
             drop(g, q, r)
             moved(q, s)
         else:

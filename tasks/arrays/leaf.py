@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from emseg.tasks.arrays.agglomeration import MeanRows
+from emseg.tasks.arrays.agglomeration import MeanRows, scored
 from emseg.tasks.arrays.columns import I64, U8, U16, U32, Bool
 from emseg.tasks.arrays.contacts import contact_rows
 from emseg.tasks.arrays.faces import Face, compact, weights_digest
@@ -50,7 +50,7 @@ def leaf(weights_CZYX: U16, core: BBox, bbox: BBox, rules: Rules, excluded_ZYX: 
     rows = contact_rows(pieces.labels_ZYX, weights_CZYX[(slice(None), *inside)], core)
     mask = open_sides(core, bbox)
     sides = _sides_of_pieces(pieces, mask)
-    settled = settle(_clusters(pieces, rows, sides), rules)
+    settled = settle(_clusters(pieces, rows, sides, rules), rules)
     faces = {
         SIDES[bit]: _face(weights_CZYX, pieces, inside, bit // 2, bool(bit % 2), rules)
         for bit in range(6)
@@ -77,7 +77,7 @@ def _sides_of_pieces(pieces: Fragments, mask: int) -> U8:
     return sides[1:]
 
 
-def _clusters(pieces: Fragments, rows: Rows, sides: U8) -> Clusters:
+def _clusters(pieces: Fragments, rows: Rows, sides: U8, rules: Rules) -> Clusters:
     """Every piece a cluster of its own, with one first part."""
     n = len(pieces.piece_ids)
     u, v = rows.u.astype(np.int64), rows.v.astype(np.int64)
@@ -87,7 +87,7 @@ def _clusters(pieces: Fragments, rows: Rows, sides: U8) -> Clusters:
         sides > 0,
         PartColumns(np.arange(n, dtype=np.int64), *first, pieces.voxels),
         MaxRows(u, v, rows.max, rows.best_edge),
-        MeanRows(u, v, rows.sum, rows.count, rows.last_edge),
+        MeanRows(u, v, *scored(rows, rules.linkage)),
     )
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from emseg.tasks.arrays.agglomeration import MeanRows
+from emseg.tasks.arrays.agglomeration import MeanRows, scored
 from emseg.tasks.arrays.columns import I64, U8, U64
 from emseg.tasks.arrays.contacts import rows_across, unite_across
 from emseg.tasks.arrays.faces import Face, FacePair
@@ -49,7 +49,7 @@ def node(children: Sequence[tuple[Vec, Up]], pairs: Iterable[FacePair], rules: R
     inside.require_all_seen()
     fragment_root = inside.united()
     cluster_root = roots_of_pairs(len(inside.cluster), inside.fragment_cluster, inside.fragment_cluster[fragment_root])
-    clusters, number = _clusters(inside, rows, cluster_root)
+    clusters, number = _clusters(inside, rows, cluster_root, rules)
     settled = settle(clusters, rules)
     return NodeResult(_up(inside, fragment_root, number, settled), _forest(inside, fragment_root, number, settled))
 
@@ -131,7 +131,7 @@ def _inner_sides(indices: Sequence[Vec]) -> list[int]:
     return masks
 
 
-def _clusters(inside: _Inside, rows: Sequence[Rows], root: I64) -> tuple[Clusters, I64]:
+def _clusters(inside: _Inside, rows: Sequence[Rows], root: I64, rules: Rules) -> tuple[Clusters, I64]:
     """State before S, and the number in it of every child's cluster."""
     ups = inside.ups
     kept, number = np.unique(root, return_inverse=True)
@@ -156,12 +156,14 @@ def _clusters(inside: _Inside, rows: Sequence[Rows], root: I64) -> tuple[Cluster
         np.concatenate([joined("s_max"), across("max").astype(np.uint16)]),
         np.concatenate([joined("s_edge"), across("best_edge")]),
     )
+    fresh = list(zip(*(scored(r, rules.linkage) for r in rows), strict=True)) or [(), (), ()]
     a_rows = MeanRows(
         np.concatenate([numbers("a_u"), u]),
         np.concatenate([numbers("a_v"), v]),
-        np.concatenate([joined("a_sum"), across("sum")]),
-        np.concatenate([joined("a_count"), across("count").astype(np.uint32)]),
-        np.concatenate([joined("a_edge"), across("last_edge")]),
+        *(
+            np.concatenate([joined(name), *columns])
+            for name, columns in zip(("a_sum", "a_count", "a_edge"), fresh, strict=True)
+        ),
     )
     return Clusters(inside.cluster[kept], waiting, parts, s_rows, a_rows), number
 

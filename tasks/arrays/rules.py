@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Literal
 
 from emseg.tasks.arrays.weights import TOP, weight_threshold
 from emseg.tasks.volume.errors import ConfigError
+
+Linkage = Literal["mean", "max"]
 
 
 @dataclass(frozen=True)
 class Rules:
     """Thresholds as weights (probability 1 is 65535), sizes in voxels.
 
-    w_low, w_high decide ON edges; min_size_vx is the size rule; w_mean the mean agglomeration; segments of fewer
+    w_low, w_high decide ON edges; min_size_vx is the size rule; linkage and w_mean the agglomeration; segments of fewer
     than dust_vx voxels become 0. w_low is above 0, so that an absent edge and one of weight 0 are alike.
     """
 
@@ -22,6 +25,7 @@ class Rules:
     min_size_vx: int
     w_mean: int
     dust_vx: int = 0
+    linkage: Linkage = "mean"
 
     def __post_init__(self) -> None:
         if not 1 <= self.w_low <= self.w_high <= TOP:
@@ -39,7 +43,8 @@ class Rules:
         min_size_vx: int,
         threshold: str | float | Decimal,
         dust_vx: int = 0,
+        linkage: Linkage = "mean",
     ) -> Rules:
         """Rules from probabilities in [0, 1], each read as the decimal that it prints as."""
         low, high, mean = (weight_threshold(t) for t in (t_low, t_high, threshold))
-        return cls(low, high, min_size_vx, mean, dust_vx)
+        return cls(low, high, min_size_vx, mean, dust_vx, linkage)

@@ -59,7 +59,7 @@ def settle(clusters: Clusters, rules: Rules) -> Settled:
     undecided[joined.undecided.u] = undecided[joined.undecided.v] = True
     a = clusters.a_rows
     renamed = replace(a, u=joined.root[a.u], v=joined.root[a.v])
-    means = agglomeration(undecided, joined.voxels, renamed, rules.w_mean)
+    means = agglomeration(undecided, joined.voxels, renamed, rules.w_mean, rules.linkage)
     to = means.root[joined.root]
     called = to == np.arange(len(to))
     final = np.flatnonzero(called & ~means.frozen)

@@ -1,6 +1,6 @@
 """The whole merge tree in memory, over any cuts: what the tasks do with objects, done with arrays.
 
-For the laws and the benches: one cut-free sweep is the single pass.
+For the laws, the audit and the benches: one cut-free sweep is the single pass.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from emseg.tasks.arrays.columns import U16, U64, Bool
+from emseg.tasks.arrays.cut import cut
 from emseg.tasks.arrays.faces import FacePair
 from emseg.tasks.arrays.forest import Down, Forest, Up
 from emseg.tasks.arrays.leaf import LeafResult, leaf
@@ -59,9 +60,13 @@ def climb(weights_CZYX: U16, bbox: BBox, cuts: Cuts, rules: Rules, excluded_ZYX:
 
 def sweep(weights_CZYX: U16, bbox: BBox, cuts: Cuts, rules: Rules, excluded_ZYX: Bool | None = None) -> Swept:
     """Fragments and segments of `bbox` over the grid that `cuts` make of it; arrays as for `climb`."""
-    climbed = climb(weights_CZYX, bbox, cuts, rules, excluded_ZYX)
+    return descend(climb(weights_CZYX, bbox, cuts, rules, excluded_ZYX), bbox, cuts, rules)
+
+
+def descend(climbed: Climbed, bbox: BBox, cuts: Cuts, rules: Rules) -> Swept:
+    """Fragments and segments after the way up; the threshold of `rules` may be above that of the way up."""
     fragments_ZYX, segments_ZYX = np.zeros((2, *bbox.shape_ZYX), np.uint64)
-    for index, down in _downs(climbed.tree, rules.dust_vx).items():
+    for index, down in _downs(climbed.tree, rules).items():
         at = _core(cuts, index).slices_ZYX(bbox.min)
         by_fragment, by_segment = lookup_tables(down)
         fragments_ZYX[at] = apply_table(climbed.leaves[index].labels_ZYX, by_fragment)
@@ -115,13 +120,17 @@ def _pairs(leaves: dict[Vec, LeafResult], cuts: Cuts, parent: Vec, level: int) -
             yield FacePair(leaves[below].faces[name + "+"], upper.faces[name + "-"], axis, origin)
 
 
-def _downs(tree: Tree, dust_vx: int) -> dict[Vec, Down]:
+def _downs(tree: Tree, rules: Rules) -> dict[Vec, Down]:
     """Final ids of every leaf's handles, from the root down."""
     downs = {index: Down.empty() for index in tree[-1]}
     for level in range(len(tree) - 1, 0, -1):
         below: dict[Vec, Down] = {}
         for index, forest in tree[level].items():
             children = [c for c in tree[level - 1] if vec([i // 2 for i in c]) == index]
-            below.update(zip(children, resolve(downs[index], forest, dust_vx), strict=True))
+            below.update(zip(children, _resolved(downs[index], forest, rules), strict=True))
         downs = below
-    return {index: resolve(downs[index], forest, dust_vx)[0] for index, forest in tree[0].items()}
+    return {index: _resolved(downs[index], forest, rules)[0] for index, forest in tree[0].items()}
+
+
+def _resolved(down: Down, forest: Forest, rules: Rules) -> list[Down]:
+    return resolve(down, cut(forest, rules.w_mean), rules.dust_vx)

@@ -21,7 +21,7 @@ from emseg.tasks.arrays import settle as settling
 from emseg.tasks.arrays.agglomeration import Agglomerated, MeanRows, agglomeration
 from emseg.tasks.arrays.parts import FIRST_EDGE, FIRST_MAX
 from emseg.tasks.arrays.rows import Rows
-from emseg.tasks.arrays.rules import Rules
+from emseg.tasks.arrays.rules import Linkage, Rules
 from emseg.tasks.arrays.settle import Clusters, settle
 from emseg.tasks.arrays.size_rule import Joined, MaxRows, PartColumns, size_rule
 from emseg.tasks.arrays.sweep import climb, sweep
@@ -77,7 +77,7 @@ def test_the_cases_do_merge_refuse_and_drop() -> None:
 def test_a_grown_box_keeps_what_the_old_one_settled() -> None:
     """Every segment that the old box settles, its grown faces open, has the same id and voxels in the larger run."""
     settled_in_all = 0
-    for seed in range(40):
+    for seed in range(80):
         case = random_case(seed, 9, 15)
         rules = replace(case.rules, dust_vx=0)
         old = BBox.of(case.bbox.min, [b - 3 for b in case.bbox.max])
@@ -107,8 +107,10 @@ def _nothing_waits(patch: pytest.MonkeyPatch) -> None:
         first = np.full(len(at), FIRST_MAX, np.uint16), np.full(len(at), FIRST_EDGE, np.uint64)
         return replace(joined, waiting=out, parts=PartColumns(at, *first, joined.voxels[at]))
 
-    def eager_agglomeration(frozen: np.ndarray, voxels: np.ndarray, rows: MeanRows, w_mean: int) -> Agglomerated:
-        means = agglomeration(np.zeros_like(frozen), voxels, rows, w_mean)
+    def eager_agglomeration(
+        frozen: np.ndarray, voxels: np.ndarray, rows: MeanRows, w_mean: int, linkage: Linkage
+    ) -> Agglomerated:
+        means = agglomeration(np.zeros_like(frozen), voxels, rows, w_mean, linkage)
         out = np.zeros_like(frozen)
         out[means.root[frozen]] = True
         return replace(means, frozen=out)
@@ -130,9 +132,9 @@ def _join_keys_ignored(patch: pytest.MonkeyPatch) -> None:
 def _ties_by_cluster(patch: pytest.MonkeyPatch) -> None:
     """Equal means are ordered by the ids of the clusters."""
 
-    def named(frozen: np.ndarray, voxels: np.ndarray, rows: MeanRows, w_mean: int) -> Agglomerated:
+    def named(frozen: np.ndarray, voxels: np.ndarray, rows: MeanRows, w_mean: int, linkage: Linkage) -> Agglomerated:
         pair = np.minimum(rows.u, rows.v) * len(frozen) + np.maximum(rows.u, rows.v)
-        return agglomeration(frozen, voxels, replace(rows, edge=pair.astype(np.uint64)), w_mean)
+        return agglomeration(frozen, voxels, replace(rows, edge=pair.astype(np.uint64)), w_mean, linkage)
 
     patch.setattr(settling, "agglomeration", named)
 

@@ -14,6 +14,8 @@ RULES = [
     Rules.of("0.3", "0.9", 40, "0.6", 30),
     Rules.of("0.1", "1", 6, "0.3"),
     Rules.of("0.5", "0.99", 100, "0.55", 8),
+    Rules.of("0.02", "0.98", 12, "0.7", 0, "max"),
+    Rules.of("0.3", "0.9", 30, "0.8", 9, "max"),
 ]
 LEVELS = (3, 5, 9, 256)
 GRIDS = ("aligned", "non-dividing", "one voxel last", "slabs", "irregular")

@@ -146,12 +146,19 @@ def size_rule(rows: dict[tuple[int, int], Row], sizes: dict[int, int], rules: Ru
     return sets
 
 
+def score(row: Row, rules: Rules) -> tuple[Fraction, int]:
+    """What a row comes by in the agglomeration, least first: minus its score, then its tie key."""
+    if rules.linkage == "max":
+        return Fraction(-row["max"]), row["best"]
+    return -Fraction(row["sum"], row["count"]), row["last"]
+
+
 def agglomerate(rows: dict[tuple[int, int], Row], rules: Rules) -> Sets:
-    """Merge the pair of the greatest mean until none passes the threshold."""
+    """Merge the pair of the greatest score until none passes the threshold."""
     sets, graph = Sets(), dict(rows)
     while graph:
-        u, v = min(graph, key=lambda pair: (-Fraction(graph[pair]["sum"], graph[pair]["count"]), graph[pair]["last"]))
-        if graph[u, v]["sum"] < rules.w_mean * graph[u, v]["count"]:
+        u, v = min(graph, key=lambda pair: score(graph[pair], rules))
+        if -score(graph[u, v], rules)[0] < rules.w_mean:
             break
         sets.unite(u, v)
         graph = renamed(graph, sets)

@@ -125,7 +125,7 @@ def test_layers_that_do_not_fit_are_refused(layers: tuple[Path, np.ndarray, np.n
     coarse = labels_of(tmp_path, truth, {}, (8, 8, 40))
     with pytest.raises(ConfigError, match=r"voxels of \[8, 8, 40\] nm"):
         evaluate(coarse, f"{folder}/truth")
-    with pytest.raises(ConfigError, match="nothing to score"):
+    with pytest.raises(ConfigError, match="reaches beyond"):
         evaluate(f"{folder}/seg", f"{folder}/truth", bbox=BBox.of((-4, 5, 2), (4, 9, 9)))
     with pytest.raises(ConfigError, match="choose segment, ignore or singletons"):
         evaluate(f"{folder}/seg", f"{folder}/truth", background="all")
@@ -139,3 +139,22 @@ def test_a_stopped_evaluation_goes_on(layers: tuple[Path, np.ndarray, np.ndarray
     assert before
     assert evaluate(f"{folder}/seg", f"{folder}/truth", records=str(tmp_path / "records")) == first
     assert before == {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p.is_file()}
+
+
+def test_what_cannot_be_scored_is_said(layers: tuple[Path, np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    """An image is no truth; boxes that do not meet, or reach out, are named with what there is."""
+    folder, _, _ = layers
+    image = create_layer(
+        str(tmp_path / "image"),
+        LayerSpec("image", "uint8", 1, BBox.sized(OFFSET, (45, 34, 21)), (4, 4, 40), (16, 16, 16)),
+    )
+    with pytest.raises(ConfigError, match=r"is an image of 1 channels of uint8.*--kind segmentation"):
+        evaluate(f"{folder}/seg", image.url)
+    far = create_layer(
+        str(tmp_path / "far"),
+        LayerSpec("segmentation", "uint32", 1, BBox.sized((900, 0, 0), (9, 9, 9)), (4, 4, 40), (16, 16, 16)),
+    )
+    with pytest.raises(ConfigError, match="do not meet"):
+        evaluate(f"{folder}/seg", far.url)
+    with pytest.raises(ConfigError, match="reaches beyond -3,5,2:42,39,23"):
+        evaluate(f"{folder}/seg", f"{folder}/truth", bbox=BBox.of((-5, 5, 2), (9, 9, 9)))

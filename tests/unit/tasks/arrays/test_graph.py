@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from oracles.waiting import join
 
-from emseg.tasks.arrays.graph import contract, graph_of
+from emseg.tasks.arrays.graph import MEAN, contract, graph_of
 
 CLUSTERS = 12
 
@@ -23,7 +23,7 @@ def test_contractions_keep_every_row(seed: int) -> None:
     rng = np.random.default_rng(seed)
     u, v = rng.integers(0, CLUSTERS, (2, 40))
     columns = [rng.integers(1, 100, 40).astype(np.uint64) for _ in range(3)]
-    g, q = graph_of(CLUSTERS, u, v, *columns)
+    g, q = graph_of(CLUSTERS, u, v, *columns, MEAN)
     rows: dict[Any, Any] = {}
     for a, b, *row in zip(u.tolist(), v.tolist(), *(c.tolist() for c in columns), strict=True):
         if a != b:
@@ -33,7 +33,7 @@ def test_contractions_keep_every_row(seed: int) -> None:
         a, b = next(iter(rows), (0, 0))
         if a == b:
             break
-        keep = int(contract(g, q, a, b))
+        keep = int(contract(g, q, a, b, MEAN))
         assert keep in (a, b)
         rows = join(rows, keep, a + b - keep, _together)
         alive = np.flatnonzero(g.end[::2] >= 0)

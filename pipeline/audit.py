@@ -1,0 +1,44 @@
+"""`emseg stitch RUN --verify`: random tree nodes, made again over other grids, must be what is stored."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import Any
+
+from emseg.pipeline.plan import Plan
+from emseg.pipeline.receipts import Ledger
+from emseg.pipeline.rethreshold import base_layers, require_tree
+from emseg.pipeline.tier import Tier
+from emseg.tasks.volume.grid import Grid
+from emseg.tasks.volume.objects import Objects
+
+NODE_VOXELS = 512**3  # a node is made again in one process: greater ones are not drawn
+
+
+def audit_plan(base: Plan, run: Objects, nodes: int, seed: int) -> Plan:
+    """A derived plan that makes `nodes` random nodes again, each over cuts of its own.
+
+    Raises:
+        IncompleteError: the tree is not finished.
+    """
+    require_tree(base, Ledger(run))
+    fragment = base.tier["fragment"]
+    shared = {name: fragment.fields[name] for name in ("leaves", "rules", "affinities", "exclusion")}
+    drawn = random.Random(seed)  # noqa: S311  a sample, no secret
+    tiers = []
+    for number in range(nodes):
+        tier = drawn.choice(_small(base))
+        x, y, z = (drawn.randrange(n) for n in tier.grid.shape)
+        core = tier.grid.core((x, y, z))
+        level = int(tier.name.rsplit("L", 1)[1])
+        fields: dict[str, Any] = {**shared, "level": level, "seed": drawn.randrange(1 << 30)}
+        tiers.append(Tier(f"verify/{number}", "verify", Grid(core, core.size), fields, (), "big"))
+    return replace(base, layers=base_layers(base), tiers=tuple(tiers), pins={"base": base.hash}, derived=True)
+
+
+def _small(base: Plan) -> list[Tier]:
+    """Levels of the tree whose nodes one process can make again; at least the lowest."""
+    levels = [t for t in base.tiers if t.kind == "merge"]
+    fits = [t for t in levels if t.grid.core((0, 0, 0)).voxels <= NODE_VOXELS]
+    return fits or levels[:1]
