@@ -25,7 +25,8 @@ KEYS = {"model": model_key, "levels": levels_key}
 class Checked:
     """What a check found: tasks planned and done, objects looked at, names of altered and of absent ones.
 
-    Of receipts that are not there `missing` names the first hundred.
+    Of receipts that are not there `missing` names the first hundred. `damaged` are the keys of the tasks that wrote
+    altered and absent objects.
     """
 
     planned: int = 0
@@ -33,6 +34,7 @@ class Checked:
     objects: int = 0
     corrupt: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
 
     @property
     def sound(self) -> bool:
@@ -60,8 +62,11 @@ def check_run(plan: Plan, ledger: Ledger, watch: Callable[[int], None] = lambda 
         for key in (key for key in plan.keys() if census.exists(key)):
             outputs = (ledger.receipt(key) or {}).get("outputs", {})
             states = pool.map(lambda item: _state(ledger, *item), outputs.items())
+            wrong = 0
             for name, state in zip(outputs, states, strict=True):
                 found.add(ledger.run.where(name), state)
+                wrong += bool(state)
+            found.damaged += [key] if wrong else []
             watch(found.objects)
     found.missing += _unreceipted(census, plan, ledger)
     return found

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from emseg.pipeline import cli_data, cli_run
+from emseg.pipeline import cli_data, cli_run, cli_stitch
 from emseg.pipeline.cli_errors import OUTSIDE, described
 from emseg.pipeline.output import keep_stdout, log_to_stderr
 from emseg.tasks.volume.errors import EmsegError
@@ -27,6 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 cli_run.register(app)
+cli_stitch.register(app)
 cli_data.register(app)
 
 

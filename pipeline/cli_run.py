@@ -1,4 +1,4 @@
-"""Commands of a run: plan, worker, drive, status, stitch, check, run."""
+"""Commands of a run: plan, worker, drive, status, check, run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from emseg.pipeline.plan import Plan, load_plan
 from emseg.pipeline.progress import bars
 from emseg.pipeline.queue_census import Census
 from emseg.pipeline.receipts import Ledger
-from emseg.pipeline.runner import require_runnable, run_plan, stitch
+from emseg.pipeline.runner import require_runnable, run_plan
 from emseg.pipeline.status import Status, status_of
 from emseg.pipeline.status import retry as retry_failed
 from emseg.pipeline.yamlfile import load_yaml
@@ -41,8 +41,8 @@ DUTY = 10  # a look at a large run may take minutes: rest at least this many tim
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (plan, run, worker, drive, status, stitch_command, check):
-        app.command(name=command.__name__.removesuffix("_command"))(command)
+    for command in (plan, run, worker, drive, status, check):
+        app.command(name=command.__name__)(command)
 
 
 def _planned(path: Path, sets: list[str]) -> tuple[RunConfig, Planned]:
@@ -55,12 +55,14 @@ def _planned(path: Path, sets: list[str]) -> tuple[RunConfig, Planned]:
     return config, planned
 
 
-def _opened(url: str) -> tuple[Plan, Objects]:
+def opened_run(url: str) -> tuple[Plan, Objects]:
+    """Plan and directory of a run."""
     run_objects = Objects(url)
     return load_plan(run_objects), run_objects
 
 
-def _engine(given: Engine, workers: int, dask: str) -> Engine:
+def engine_from(given: Engine, workers: int, dask: str) -> Engine:
+    """The engine of a config, as options of the command line change it."""
     changes = {"workers": workers or given.workers, **({"kind": "dask", "address": dask} if dask else {})}
     return given.model_copy(update=changes)
 
@@ -110,7 +112,7 @@ def run(
 ) -> None:
     """Plan, run all workers on this machine (or on Dask), and stitch."""
     config, planned = _planned(config_file, sets)
-    engine = _engine(config.engine, workers, dask)
+    engine = engine_from(config.engine, workers, dask)
     require_runnable(engine)
     run_objects, _ = planned.stored(config.run)
     start = time.perf_counter()
@@ -118,7 +120,13 @@ def run(
         tally = run_plan(planned.plan, run_objects, engine, watch, peak_bytes=planned.price().peak_bytes)
     seconds = time.perf_counter() - start
     values = {"run": run_objects.url, "plan": planned.plan.hash, "done": tally.done, "seconds": round(seconds, 3)}
-    say(values, as_json, f"done in {seconds:.1f} s; look at it: emseg view {run_objects.url}")
+    say(values, as_json, *finished_lines(run_objects.url, seconds))
+
+
+def finished_lines(url: str, seconds: float) -> list[str]:
+    """Where the result of a run is, for people."""
+    where = f"segmentation: {url}/layers/segmentation (CloudVolume opens it)"
+    return [f"done in {seconds:.1f} s", where, f"look at it: emseg view {url}"]
 
 
 def worker(
@@ -197,7 +205,7 @@ def status(
     as_json: AsJson = False,
 ) -> None:
     """How far a run is, from its receipts: planned, done, failed, missing, time left."""
-    found, run_objects = _opened(run_url)
+    found, run_objects = opened_run(run_url)
     ledger = Ledger(run_objects)
     state = status_of(found, ledger)
     if retry:
@@ -238,24 +246,28 @@ def _stated(state: Status) -> list[str]:
     return [*lines, eta]
 
 
-def stitch_command(run_url: RunUrl, workers: Workers = 0, dask: Dask = "", as_json: AsJson = False) -> None:
-    """Finish a run whose chunks are done: the tree, final ids, labels, coarser mips."""
-    found, run_objects = _opened(run_url)
-    start = time.perf_counter()
-    with bars(f"stitch {run_objects.url}") as watch:
-        tally = stitch(found, run_objects, _engine(Engine(), workers, dask), watch)
-    seconds = time.perf_counter() - start
-    values = {"run": run_objects.url, "done": tally.done, "seconds": round(seconds, 3)}
-    say(values, as_json, f"stitched in {seconds:.1f} s; look at it: emseg view {run_objects.url}")
-
-
-def check(run_url: RunUrl, as_json: AsJson = False) -> None:
+def check(
+    run_url: RunUrl,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="forget who wrote damaged objects, so that they are written again")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Prove a run: all tasks done, every stored object as its receipt, or the plan, says."""
-    found, run_objects = _opened(run_url)
-    checked = check_run(found, Ledger(run_objects))
+    found, run_objects = opened_run(run_url)
+    ledger = Ledger(run_objects)
+    checked = check_run(found, ledger)
+    if repair:
+        for key in checked.damaged:
+            ledger.forget(key)
     lines = [f"{checked.done} of {checked.planned} tasks done"]
     lines += [f"{checked.objects} objects, {len(checked.corrupt)} corrupt, {len(checked.missing)} missing"]
     lines += [f"corrupt {url}" for url in checked.corrupt] + [f"missing {url}" for url in checked.missing]
+    if checked.damaged:
+        tasks = f"{len(checked.damaged)} tasks"
+        lines.append(
+            f"{tasks} will be done again by the next run or worker" if repair else f"{tasks} wrote them: --repair"
+        )
     say(checked.to_json(), as_json, *lines)
     if not checked.sound:
         raise typer.Exit(1)

@@ -169,6 +169,11 @@ class Ledger:
         """Whether a later execution wrote other bytes than the receipt proves."""
         return any(f["error"] == NotDeterministicError.__name__ for f in self.failures(key))
 
+    def forget(self, key: str) -> None:
+        """Forget that a key was done, so that it writes its objects again."""
+        self.run.delete(f"receipts/{key}.json")
+        self.forgive(key)
+
     def forgive(self, key: str) -> None:
         """Forget failures and attempts, and a receipt that was contradicted, so that the task may run again."""
         if self.contradicted(key):
