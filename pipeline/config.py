@@ -49,6 +49,14 @@ class Affinities(Section):
     missing: Literal["refuse", "zero"] = Field("refuse", description="what an absent object is: an error, or zeros")
 
 
+class Fragments(Section):
+    """Fragments (supervoxels) made elsewhere, to agglomerate by affinities instead of a watershed of our own."""
+
+    layer: str = Field(description="path or URL of a label layer of integers, 0 background")
+    mip: int = Field(0, ge=0, le=20, description="resolution level; its voxels must be those of the affinities")
+    missing: Literal["refuse", "zero"] = Field("refuse", description="what an absent object is: an error, or zeros")
+
+
 class Mask(Section):
     """Where there is tissue worth segmenting."""
 
@@ -175,6 +183,7 @@ class RunConfig(Section):
     run: str = Field(description="run directory: path or URL; everything that the run writes is below it")
     source: Source | None = Field(None, description="image to start from")
     affinities: Affinities | None = Field(None, description="affinities to start from instead")
+    fragments: Fragments | None = Field(None, description="fragments to start from, beside affinities")
     bbox: tuple[Triple, Triple] | None = Field(
         None, description="voxels to segment, [[x, y, z], [x, y, z]], half-open, at the source's mip; none: all"
     )
@@ -190,6 +199,10 @@ class RunConfig(Section):
     def _one_start(self) -> RunConfig:
         if (self.source is None) == (self.affinities is None):
             raise ValueError("give either source: (an image) or affinities: (made elsewhere), not both and not neither")
+        if self.fragments is not None and self.affinities is None:
+            raise ValueError("fragments: needs affinities:, the layer that says how strongly fragments are joined")
+        if self.fragments is not None and "t_high" in self.stages.fragment.model_fields_set:
+            raise ValueError("stages.fragment.t_high does nothing to given fragments; leave it out")
         if self.skip_blank is not None and self.source is None:
             raise ValueError("skip_blank: needs source:, the image whose blank cells are left out")
         return self

@@ -19,6 +19,7 @@ from emseg.tasks.volume.info import LayerSpec
 
 PROCESS_BYTES = 450 << 20  # a worker with torch and CloudVolume loaded
 LEAF_BYTES = 34  # per voxel of a leaf's read box: codes, weights, labels, union-find, rows
+GIVEN_BYTES = 16  # per voxel more of a leaf over given fragments: uint64 as stored, and as decoded
 RELABEL_BYTES = 40  # per voxel: two uint64 volumes, their encoding, the labels
 ACTIVATION_BYTES = 640  # per voxel of a batch of patches, float32
 
@@ -91,9 +92,11 @@ def _predict(price: Price, tier: Tier, model: ModelSpec) -> None:
 def _fragment(price: Price, tier: Tier) -> None:
     read = _read_voxels(tier.grid, 1)
     price.halo_overhead["fragment"] = read / tier.grid.bbox.voxels
-    price.bytes_read += 3 * read
+    given = 8 * _read_voxels(tier.grid, 1) if tier.fields.get("given") else 0
+    price.bytes_read += 3 * read + given
     price.bytes_written += 4 * tier.grid.bbox.voxels
-    price.peak_bytes_per_task["fragment"] = PROCESS_BYTES + _largest(tier.grid) * LEAF_BYTES
+    per_voxel = LEAF_BYTES + (GIVEN_BYTES if given else 0)
+    price.peak_bytes_per_task["fragment"] = PROCESS_BYTES + _largest(tier.grid) * per_voxel
 
 
 def _relabel(price: Price, tier: Tier) -> None:

@@ -168,6 +168,7 @@ def _stitch(config: RunConfig, start: Start, bbox: BBox, excluded: Excluded) -> 
     tree = {"leaves": {"bbox": {"min": bbox.min, "max": bbox.max}, "chunk_vx": leaves.chunk_vx}, "rules": rules}
     needs = (Need("predict", ONE, ONE),) if start.spec is not None else ()
     own = {"affinities": start.form, "provisional": "provisional", "exclusion": excluded.fields}
+    own |= {"given": start.given} if start.given else {}
     tiers = [Tier("fragment", "fragment", leaves, {**tree, **own}, needs)]
     levels = tree_levels(leaves)
     for level in range(1, levels + 1):

@@ -1,4 +1,4 @@
-"""What a run starts from: an image and a model, or affinities made elsewhere; opened and checked first."""
+"""What a run starts from: an image and a model, or what others made; opened and checked first."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from emseg.models.checkpoint import read_spec, resolve
 from emseg.models.coding import code_table
 from emseg.models.spec import ModelSpec
 from emseg.models.symmetry import require_views, views_of
-from emseg.pipeline.config import Normalise, RunConfig
+from emseg.pipeline.config import Fragments, Normalise, RunConfig
 from emseg.tasks.base import canonical_json
 from emseg.tasks.context import LayerRef
 from emseg.tasks.predict import levels_key, model_key
@@ -36,6 +36,7 @@ class Start:
         bounds, voxel_nm: of the source at its mip.
         layers: what the plan lists of it.
         form: fields of AffinityForm, for the leaves.
+        given: name of the layer of given fragments, '' if they are to be made.
         spec: the model, None if the affinities are there already.
         about: the `emseg` object of the affinity layer.
         training: what the model was trained and tuned on.
@@ -47,6 +48,7 @@ class Start:
     voxel_nm: VoxelNm
     layers: dict[str, LayerRef]
     form: dict[str, Any]
+    given: str = ""
     spec: ModelSpec | None = None
     about: dict[str, Any] = field(default_factory=dict)
     training: list[Mapping[str, Any]] = field(default_factory=list)
@@ -79,7 +81,30 @@ def _from_affinities(config: RunConfig) -> Start:
     channels = (0, 1, 2) if given.channels == "xyz" else (2, 1, 0)
     form = {"layer": "source", "channels": channels, "side": given.side}
     ref = LayerRef(canonical_url(given.layer), given.mip, given.missing)
-    return Start(layer.bounds, layer.voxel_nm, {"source": ref}, form, pins={"source": _info_digest(layer)})
+    start = Start(layer.bounds, layer.voxel_nm, {"source": ref}, form, pins={"source": _info_digest(layer)})
+    if config.fragments is not None:
+        _add_fragments(start, config.fragments)
+    return start
+
+
+def _add_fragments(start: Start, given: Fragments) -> None:
+    layer = open_layer(given.layer, given.mip)
+    if layer.channels != 1 or layer.dtype.kind != "u":
+        raise ConfigError(
+            f"{layer.where}: holds {layer.channels} channels of {layer.dtype}; fragments are one channel of uint8, "
+            "uint16, uint32 or uint64"
+        )
+    if layer.voxel_nm != start.voxel_nm:
+        raise ConfigError(
+            f"{layer.where} mip {layer.mip}: has voxels of {list(layer.voxel_nm)} nm, the affinities of "
+            f"{list(start.voxel_nm)}; choose mips of one size"
+        )
+    common = start.bounds.clipped(layer.bounds)
+    if common.empty:
+        raise ConfigError(f"{layer.where}: its bounds {layer.bounds} do not meet the affinities' {start.bounds}")
+    start.bounds, start.given = common, "given"
+    start.layers["given"] = LayerRef(canonical_url(given.layer), given.mip, given.missing)
+    start.pins["given"] = _info_digest(layer)
 
 
 def _from_image(config: RunConfig) -> Start:
@@ -96,6 +121,7 @@ def _from_image(config: RunConfig) -> Start:
         layer.voxel_nm,
         {"source": LayerRef(canonical_url(given.layer), given.mip, given.missing)},
         {"layer": "affinities"},
+        "",
         spec,
         {
             "offsets": [list(o) for o in spec.offsets],
