@@ -1,4 +1,4 @@
-"""A leaf of the merge tree: fragments of one chunk, by watershed or given, their contacts, and what of it is settled."""
+"""A leaf of the merge tree: fragments of one chunk, by watershed or given, their contacts, what is settled already."""
 
 from __future__ import annotations
 

@@ -48,7 +48,8 @@ def given_leaf(
     def on(axis: int, weights: U16) -> U8:
         at = inside[2 - axis].start
         above, below = (given_ZYX[tuple(p if 2 - a == axis else s for a, s in enumerate(inside))] for p in (at, at - 1))
-        return ((above == below) & (above > 0)).astype(np.uint8)
+        out: U8 = ((above == below) & (above > 0)).astype(np.uint8)
+        return out
 
     return leaf_of(pieces, weights_CZYX, on, core, bbox, rules)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from emseg.tasks.arrays.agglomeration import MeanRows, scored
-from emseg.tasks.arrays.columns import I64, U8, U16, U32, Bool
+from emseg.tasks.arrays.columns import I64, U8, U16, U32, U64, Bool
 from emseg.tasks.arrays.contacts import contact_rows
 from emseg.tasks.arrays.faces import Face, compact, weights_digest
 from emseg.tasks.arrays.forest import Forest, Up
@@ -123,7 +123,8 @@ def _on(pieces: Fragments, inside: Slices, axis: int, weights: U16, rules: Rules
     above = inside[2 - axis].start
     best = [_plane(pieces.best_ZYX, inside, axis, at) for at in (above, above - 1)]
     chosen = (weights >= rules.w_low) & ((best[0] == axis) | (best[1] == axis + HIGH))
-    return ((weights >= rules.w_high) | chosen).astype(np.uint8)
+    out: U8 = ((weights >= rules.w_high) | chosen).astype(np.uint8)
+    return out
 
 
 def leaf_tables(piece_ids: U64, sides: U8, settled: Settled) -> tuple[Forest, Up]:
