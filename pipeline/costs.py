@@ -20,6 +20,9 @@ from emseg.tasks.volume.info import LayerSpec
 PROCESS_BYTES = 450 << 20  # a worker with torch and CloudVolume loaded
 LEAF_BYTES = 34  # per voxel of a leaf's read box: codes, weights, labels, union-find, rows
 GIVEN_BYTES = 16  # per voxel more of a leaf over given fragments: uint64 as stored, and as decoded
+INSTANCE_BYTES = 64  # per voxel of a chunk: stored and decoded labels, runs, numbers, slabs
+INSTANCE_READ_BYTES = 4  # per voxel of a chunk's file; files are mostly compressed, of uint8 to uint64
+MATCH_BYTES = 64  # per voxel of a seam: two slabs, their parts, runs, keys
 RELABEL_BYTES = 40  # per voxel: two uint64 volumes, their encoding, the labels
 ACTIVATION_BYTES = 640  # per voxel of a batch of patches, float32
 
@@ -48,6 +51,10 @@ def price_of(plan: Plan, specs: dict[str, LayerSpec], model: ModelSpec | None) -
             _predict(price, tier, model)
         elif tier.kind == "fragment":
             _fragment(price, tier)
+        elif tier.kind == "instances":
+            _instances(price, tier)
+        elif tier.kind == "match":
+            _match(price, tier)
         elif tier.kind == "relabel":
             _relabel(price, tier)
         elif tier.kind == "downsample":
@@ -97,6 +104,36 @@ def _fragment(price: Price, tier: Tier) -> None:
     price.bytes_written += 4 * tier.grid.bbox.voxels
     per_voxel = LEAF_BYTES + (GIVEN_BYTES if given else 0)
     price.peak_bytes_per_task["fragment"] = PROCESS_BYTES + _largest(tier.grid) * per_voxel
+
+
+def _instances(price: Price, tier: Tier) -> None:
+    grid = tier.grid
+    read = math.prod(
+        n + (count - 1) * o for n, count, o in zip(grid.bbox.size, grid.shape, grid.overlap_vx, strict=True)
+    )
+    largest = math.prod(min(c + o, n) for c, o, n in zip(grid.chunk_vx, grid.overlap_vx, grid.bbox.size, strict=True))
+    price.halo_overhead["fragment"] = read / grid.bbox.voxels
+    price.bytes_read += INSTANCE_READ_BYTES * read
+    price.bytes_written += 4 * (grid.bbox.voxels + 2 * _seam_voxels(grid))
+    price.peak_bytes_per_task["fragment"] = PROCESS_BYTES + largest * INSTANCE_BYTES
+
+
+def _match(price: Price, tier: Tier) -> None:
+    grid = tier.grid
+    price.bytes_read += 8 * _seam_voxels(grid)
+    sides = [[min(s, c) for s, c in zip(grid.bbox.size, grid.chunk_vx, strict=True)] for _ in range(3)]
+    for axis, side in enumerate(sides):
+        side[axis] = grid.overlap_vx[axis] if grid.shape[axis] > 1 else 0
+    price.peak_bytes_per_task["match"] = PROCESS_BYTES + max(map(math.prod, sides)) * MATCH_BYTES
+
+
+def _seam_voxels(grid: Grid) -> int:
+    """Voxels of all seams: along each axis, as many as the box is wide, less one chunk."""
+    total = 0
+    for axis in range(3):
+        across = grid.bbox.voxels // grid.bbox.size[axis]
+        total += (grid.shape[axis] - 1) * grid.overlap_vx[axis] * across
+    return total
 
 
 def _relabel(price: Price, tier: Tier) -> None:

@@ -14,7 +14,8 @@ from emseg.models.checkpoint import read_spec, resolve
 from emseg.models.coding import code_table
 from emseg.models.spec import ModelSpec
 from emseg.models.symmetry import require_views, views_of
-from emseg.pipeline.config import Fragments, Normalise, RunConfig
+from emseg.pipeline.config import Fragments, Instances, Normalise, RunConfig
+from emseg.pipeline.instances import InstanceChunks, instance_chunks
 from emseg.tasks.base import canonical_json
 from emseg.tasks.context import LayerRef
 from emseg.tasks.predict import levels_key, model_key
@@ -37,6 +38,7 @@ class Start:
         layers: what the plan lists of it.
         form: fields of AffinityForm, for the leaves.
         given: name of the layer of given fragments, '' if they are to be made.
+        chunks: overlapping chunks of instances, if the run starts from those.
         spec: the model, None if the affinities are there already.
         about: the `emseg` object of the affinity layer.
         training: what the model was trained and tuned on.
@@ -49,6 +51,7 @@ class Start:
     layers: dict[str, LayerRef]
     form: dict[str, Any]
     given: str = ""
+    chunks: InstanceChunks | None = None
     spec: ModelSpec | None = None
     about: dict[str, Any] = field(default_factory=dict)
     training: list[Mapping[str, Any]] = field(default_factory=list)
@@ -63,7 +66,17 @@ def start_of(config: RunConfig) -> Start:
     Raises:
         ConfigError, LayerError: it is missing, or does not fit.
     """
+    if config.instances is not None:
+        return _from_instances(config, config.instances)
     return _from_affinities(config) if config.affinities is not None else _from_image(config)
+
+
+def _from_instances(config: RunConfig, given: Instances) -> Start:
+    chunks = instance_chunks(config, given)
+    ref = {"source": LayerRef(canonical_url(given.folder))}
+    start = Start(chunks.grid.bbox, given.voxel_nm, ref, {}, chunks=chunks, pins={"source": chunks.digest})
+    start.objects.update(chunks.objects(given.voxel_nm))
+    return start
 
 
 def _from_affinities(config: RunConfig) -> Start:
@@ -122,6 +135,7 @@ def _from_image(config: RunConfig) -> Start:
         {"source": LayerRef(canonical_url(given.layer), given.mip, given.missing)},
         {"layer": "affinities"},
         "",
+        None,
         spec,
         {
             "offsets": [list(o) for o in spec.offsets],
