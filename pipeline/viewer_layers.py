@@ -1,4 +1,4 @@
-"""Which layers a view shows: volumes and annotations, read from their `info` files, or from the plan of a run directory."""
+"""Which layers a view shows, volumes and annotations: read from their `info` files, or from a run's plan."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from emseg.tasks.volume.url import joined_url, redacted
 
 RUN_LAYERS = ("image", "affinities", "fragments", "segmentation", "conflicts", "truth")
 UNSEEN = ("provisional",)  # its labels depend on the chunk grid
-SHOWN_AT_FIRST = ("image", "segmentation")
+SHOWN_AT_FIRST = ("image", "segmentation", "conflicts")
 ANNOTATIONS = "neuroglancer_annotations_v1"
 NAME = re.compile(r"[A-Za-z0-9][\w.\-]*")
 
