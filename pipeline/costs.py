@@ -20,9 +20,9 @@ from emseg.tasks.volume.info import LayerSpec
 PROCESS_BYTES = 450 << 20  # a worker with torch and CloudVolume loaded
 LEAF_BYTES = 34  # per voxel of a leaf's read box: codes, weights, labels, union-find, rows
 GIVEN_BYTES = 16  # per voxel more of a leaf over given fragments: uint64 as stored, and as decoded
-INSTANCE_BYTES = 64  # per voxel of a chunk: stored and decoded labels, runs, numbers, slabs
+INSTANCE_BYTES = 32  # per voxel of a chunk: stored and decoded labels, runs, numbers, slabs
 INSTANCE_READ_BYTES = 4  # per voxel of a chunk's file; files are mostly compressed, of uint8 to uint64
-MATCH_BYTES = 64  # per voxel of a seam: two slabs, their parts, runs, keys
+MATCH_BYTES = 48  # per voxel of a seam: two slabs, their parts, runs, keys
 RELABEL_BYTES = 40  # per voxel: two uint64 volumes, their encoding, the labels
 ACTIVATION_BYTES = 640  # per voxel of a batch of patches, float32
 
@@ -121,7 +121,8 @@ def _instances(price: Price, tier: Tier) -> None:
 def _match(price: Price, tier: Tier) -> None:
     grid = tier.grid
     price.bytes_read += 8 * _seam_voxels(grid)
-    sides = [[min(s, c) for s, c in zip(grid.bbox.size, grid.chunk_vx, strict=True)] for _ in range(3)]
+    core = [min(n, c + o) for n, c, o in zip(grid.bbox.size, grid.chunk_vx, grid.overlap_vx, strict=True)]
+    sides = [list(core) for _ in range(3)]
     for axis, side in enumerate(sides):
         side[axis] = grid.overlap_vx[axis] if grid.shape[axis] > 1 else 0
     price.peak_bytes_per_task["match"] = PROCESS_BYTES + max(map(math.prod, sides)) * MATCH_BYTES

@@ -99,4 +99,5 @@ def single_bytes(point: np.ndarray, segments: Sequence[int]) -> bytes:
     related = b"".join(
         np.uint32(1).astype("<u4").tobytes() + np.uint64(segment).astype("<u8").tobytes() for segment in segments
     )
-    return bytes(point.tobytes()) + related
+    out: bytes = point.tobytes() + related
+    return out

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from laws.test_stored_results import digests, finished
-from oracles.overlap import Chunks, Told, any_touch, border_runs, cut_up, matched, unmerged
+from oracles.overlap import Chunks, Told, any_touch, blurred, border_runs, cut_up, matched, unmerged
 
 from emseg.pipeline.config import RunConfig
 from emseg.pipeline.execute import execute
@@ -43,12 +43,17 @@ def leaves_of(chunks: Chunks, grid: Grid) -> dict[Vec, InstanceLeaf]:
     return {index: instance_leaf(chunk, grid, index, RULES) for index, chunk in chunks.items()}
 
 
+@pytest.mark.parametrize("blur", [False, True])
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(("step", "overlap"), [((40, 40, 40), (16, 16, 16)), ((36, 30, 44), (10, 8, 12))])
-def test_overlap_mode_beats_three_naive_ways(truth_ZYX: np.ndarray, seed: int, step: Vec, overlap: Vec) -> None:
-    """Of 3 % of instances split or merged in each chunk: VI is below no merge, any touch, and runs along borders."""
+def test_overlap_mode_beats_three_naive_ways(
+    truth_ZYX: np.ndarray, seed: int, step: Vec, overlap: Vec, blur: bool
+) -> None:
+    """Of 3 % of instances split or merged in each chunk, with borders alike or not: VI is below no merge, any touch,
+    and runs along borders."""
     grid = Grid(BOX, step, overlap)
     chunks = cut_up(truth_ZYX, grid, seed)
+    chunks = blurred(chunks, seed) if blur else chunks
     told = Told.of(chunks, grid)
 
     def vi(segments_ZYX: np.ndarray) -> float:

@@ -58,6 +58,19 @@ def _merge(labels: np.ndarray, name: int) -> None:
         mask = around
 
 
+def blurred(chunks: Chunks, seed: int) -> Chunks:
+    """Chunks whose borders differ from each other's: labels swap across them, and half of a membrane has none."""
+    out = {}
+    for index, labels in chunks.items():
+        rng = np.random.default_rng((seed, 9, *index))
+        moved = labels.copy()
+        for axis, step in itertools.product(range(3), (-1, 1)):
+            moved = np.where(rng.random(labels.shape) < 1 / 6, np.roll(moved, step, axis), moved)
+        border = np.logical_or.reduce([np.roll(moved, 1, axis) != moved for axis in range(3)])
+        out[index] = np.where(border & (rng.random(labels.shape) < 0.5), 0, moved).astype(labels.dtype)
+    return out
+
+
 @dataclass(frozen=True)
 class Told:
     """Ids that are unique over the volume: uint64 [z, y, x] over each whole chunk, 0 for background and strangers."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from emseg.pipeline.viewer_state import viewer_state
 from emseg.tasks.volume.bbox import BBox
 from emseg.tasks.volume.errors import ConfigError, EmsegError, LayerError
 from emseg.tasks.volume.grid import Grid
+from emseg.tasks.volume.objects import Objects
 
 BOX = BBox.sized((10, 20, 30), (44, 30, 20))
 GRID = Grid(BOX, (12, 30, 9), (6, 4, 5))
@@ -36,7 +38,12 @@ def folder_of(path: Path, dtype: str = "uint32") -> Path:
 
 def config(tmp_path: Path, chunks: Path, more: dict[str, Any] | None = None, **instances: Any) -> RunConfig:
     """A run from a folder."""
-    given = {"folder": str(chunks), "chunk_vx": (18, 34, 14), "overlap_vx": (6, 4, 5), "voxel_nm": (8, 8, 30)}
+    given: dict[str, Any] = {
+        "folder": str(chunks),
+        "chunk_vx": (18, 34, 14),
+        "overlap_vx": (6, 4, 5),
+        "voxel_nm": (8, 8, 30),
+    }
     values = {"run": str(tmp_path / "run"), "instances": {**given, **instances}, "layers": {"chunk_vx": (16, 16, 16)}}
     return RunConfig.model_validate({**values, **(more or {})})
 
@@ -139,3 +146,17 @@ def test_a_view_draws_conflicts_over_the_segments(tmp_path: Path) -> None:
     assert {finding.state for finding in check_layers(layers[-1:])} == {"good"}
     with pytest.raises(ConfigError, match="name a volume first"):
         viewer_state(layers[-1:])
+
+
+def test_chunks_may_lie_in_a_bucket(tmp_path: Path, cloud: Any) -> None:
+    """Files of any depth below a prefix of S3 are found, read and recorded with their digest."""
+    bucket = Objects(cloud.url + "/ffn/run1")
+    for index in GRID.indices():
+        whole, content = GRID.whole(index), io.BytesIO()
+        np.savez_compressed(content, segmentation=np.ones(whole.shape_ZYX, np.uint8))
+        bucket.put("{0}/{1}/seg-{0}_{1}_{2}.npz".format(*whole.min), content.getvalue())
+    planned = plan_run(config(tmp_path, Path("x"), folder=bucket.url, name="{x}/{y}/seg-{x}_{y}_{z}.npz"))
+    run, _ = planned.stored(str(tmp_path / "run"))
+    receipt = execute(planned.plan, run, planned.plan.task("fragment/1_0_0"))
+    assert list(receipt["inputs"]) == ["source/22/20/seg-22_20_30.npz"]
+    assert receipt["figures"]["fragments"] == 1
