@@ -49,6 +49,36 @@ class Affinities(Section):
     missing: Literal["refuse", "zero"] = Field("refuse", description="what an absent object is: an error, or zeros")
 
 
+class Fragments(Section):
+    """Fragments (supervoxels) made elsewhere, to agglomerate by affinities instead of a watershed of our own."""
+
+    layer: str = Field(description="path or URL of a label layer of integers, 0 background")
+    mip: int = Field(0, ge=0, le=20, description="resolution level; its voxels must be those of the affinities")
+    missing: Literal["refuse", "zero"] = Field("refuse", description="what an absent object is: an error, or zeros")
+
+
+class Instances(Section):
+    """Overlapping chunks of instances made by any segmenter, one file each, to start from; ids mean nothing outside."""
+
+    folder: str = Field(description="path or URL of the folder of chunk files: .npy, .npz or HDF5, integers [z, y, x]")
+    name: str = Field(
+        "{x}_{y}_{z}.npy", description="how files are named; {x}, {y}, {z} are the voxel where the chunk begins"
+    )
+    dataset: str = Field("", description="array of an .npz or data set of an HDF5 file; none: segmentation")
+    chunk_vx: Size = Field(description="size of a chunk, overlaps included; the last of an axis may be smaller")
+    overlap_vx: tuple[
+        Annotated[int, Field(ge=0, le=1 << 20)],
+        Annotated[int, Field(ge=0, le=1 << 20)],
+        Annotated[int, Field(ge=0, le=1 << 20)],
+    ] = Field(description="voxels that neighbours share; chunks begin every chunk_vx less overlap_vx")
+    voxel_nm: tuple[
+        Annotated[float, Field(gt=0, allow_inf_nan=False)],
+        Annotated[float, Field(gt=0, allow_inf_nan=False)],
+        Annotated[float, Field(gt=0, allow_inf_nan=False)],
+    ] = Field(description="size of a voxel")
+    least_vx: int = Field(50, ge=1, le=1 << 40, description="an overlap of fewer voxels is no evidence")
+
+
 class Mask(Section):
     """Where there is tissue worth segmenting."""
 
@@ -131,7 +161,10 @@ class MergeStage(Section):
     linkage: Literal["mean", "max"] = Field(
         "mean", description="score of a contact: the mean of its affinities, or the greatest"
     )
-    threshold: Probability = Field(Decimal("0.5"), description="merge while the score is at least this")
+    threshold: Probability = Field(
+        Decimal("0.5"),
+        description="merge while the score is at least this; of instances: the shared part of the smaller overlap",
+    )
 
 
 class RelabelStage(Section):
@@ -184,11 +217,13 @@ class Engine(Section):
 
 
 class RunConfig(Section):
-    """One run: from an image, or from affinities, to a segmentation."""
+    """One run: from an image, affinities, fragments or instances to a segmentation."""
 
     run: str = Field(description="run directory: path or URL; everything that the run writes is below it")
     source: Source | None = Field(None, description="image to start from")
     affinities: Affinities | None = Field(None, description="affinities to start from instead")
+    fragments: Fragments | None = Field(None, description="fragments to start from, beside affinities")
+    instances: Instances | None = Field(None, description="overlapping chunks of instances to start from instead")
     bbox: tuple[Triple, Triple] | None = Field(
         None, description="voxels to segment, [[x, y, z], [x, y, z]], half-open, at the source's mip; none: all"
     )
@@ -202,8 +237,14 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _one_start(self) -> RunConfig:
-        if (self.source is None) == (self.affinities is None):
-            raise ValueError("give either source: (an image) or affinities: (made elsewhere), not both and not neither")
+        if sum(start is not None for start in (self.source, self.affinities, self.instances)) != 1:
+            raise ValueError(
+                "give either source: (an image) or affinities: or instances: (made elsewhere), not both and not neither"
+            )
+        if self.fragments is not None and self.affinities is None:
+            raise ValueError("fragments: needs affinities:, the layer that says how strongly fragments are joined")
+        if self.fragments is not None and "t_high" in self.stages.fragment.model_fields_set:
+            raise ValueError("stages.fragment.t_high does nothing to given fragments; leave it out")
         if self.skip_blank is not None and self.source is None:
             raise ValueError("skip_blank: needs source:, the image whose blank cells are left out")
         return self

@@ -24,6 +24,10 @@ PROCESS_BYTES = 550 << 20  # a worker with CloudVolume and compiled kernels load
 TORCH_BYTES = 250 << 20  # more, of one with a network
 LEAF_BYTES = 60  # per voxel of a leaf's read box: weights, labels, union-find, rows
 FROM_FLOAT_BYTES = 60  # per voxel: three channels as float64, twice, and as weights
+GIVEN_BYTES = 16  # per voxel more of a leaf over given fragments: uint64 as stored, and as decoded
+INSTANCE_BYTES = 32  # per voxel of a chunk: stored and decoded labels, runs, numbers, slabs
+INSTANCE_READ_BYTES = 4  # per voxel of a chunk's file; files are mostly compressed, of uint8 to uint64
+MATCH_BYTES = 48  # per voxel of a seam: two slabs, their parts, runs, keys
 RELABEL_BYTES = 40  # per voxel: two uint64 volumes, their encoding, the labels
 ACTIVATION_BYTES = 640  # per voxel of a batch of patches, float32
 TASK_OBJECTS = 3  # a receipt, the begin and the end of an attempt
@@ -79,6 +83,10 @@ def price_of(plan: Plan, specs: Mapping[str, LayerSpec], model: ModelSpec | None
             _predict(price, tier, model, source or Voxel())
         elif tier.kind == "fragment":
             _fragment(price, tier, own)
+        elif tier.kind == "instances":
+            _instances(price, tier)
+        elif tier.kind == "match":
+            _match(price, tier)
         elif tier.kind == "relabel":
             _relabel(price, tier)
         elif tier.kind == "downsample":
@@ -149,11 +157,44 @@ def _predict(price: Price, tier: Tier, model: ModelSpec, source: Voxel) -> None:
 def _fragment(price: Price, tier: Tier, source: Voxel) -> None:
     read = _read_voxels(tier.grid, 1)
     price.halo_overhead["fragment"] = read / tier.grid.bbox.voxels
-    price.bytes_read += read * source.bytes
+    given = 8 * _read_voxels(tier.grid, 1) if tier.fields.get("given") else 0
+    price.bytes_read += read * source.bytes + given
     price.bytes_written += 4 * tier.grid.bbox.voxels
     reading = source.bytes + 3 * source.itemsize  # all channels, then a copy of three
     turning = FROM_FLOAT_BYTES if source.itemsize == FLOAT_BYTES else 0
-    price.peak_bytes_per_task["fragment"] = PROCESS_BYTES + _largest(tier.grid, 1) * max(LEAF_BYTES, reading, turning)
+    per_voxel = max(LEAF_BYTES, reading, turning) + (GIVEN_BYTES if given else 0)
+    price.peak_bytes_per_task["fragment"] = PROCESS_BYTES + _largest(tier.grid, 1) * per_voxel
+
+
+def _instances(price: Price, tier: Tier) -> None:
+    grid = tier.grid
+    read = math.prod(
+        n + (count - 1) * o for n, count, o in zip(grid.bbox.size, grid.shape, grid.overlap_vx, strict=True)
+    )
+    largest = math.prod(min(c + o, n) for c, o, n in zip(grid.chunk_vx, grid.overlap_vx, grid.bbox.size, strict=True))
+    price.halo_overhead["fragment"] = read / grid.bbox.voxels
+    price.bytes_read += INSTANCE_READ_BYTES * read
+    price.bytes_written += 4 * (grid.bbox.voxels + 2 * _seam_voxels(grid))
+    price.peak_bytes_per_task["fragment"] = PROCESS_BYTES + largest * INSTANCE_BYTES
+
+
+def _match(price: Price, tier: Tier) -> None:
+    grid = tier.grid
+    price.bytes_read += 8 * _seam_voxels(grid)
+    core = [min(n, c + o) for n, c, o in zip(grid.bbox.size, grid.chunk_vx, grid.overlap_vx, strict=True)]
+    sides = [list(core) for _ in range(3)]
+    for axis, side in enumerate(sides):
+        side[axis] = grid.overlap_vx[axis] if grid.shape[axis] > 1 else 0
+    price.peak_bytes_per_task["match"] = PROCESS_BYTES + max(map(math.prod, sides)) * MATCH_BYTES
+
+
+def _seam_voxels(grid: Grid) -> int:
+    """Voxels of all seams: along each axis, as many as the box is wide, less one chunk."""
+    total = 0
+    for axis in range(3):
+        across = grid.bbox.voxels // grid.bbox.size[axis]
+        total += (grid.shape[axis] - 1) * grid.overlap_vx[axis] * across
+    return total
 
 
 def _relabel(price: Price, tier: Tier) -> None:

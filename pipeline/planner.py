@@ -20,6 +20,7 @@ from emseg.pipeline.recommended import with_recommended
 from emseg.pipeline.start import Start, start_of
 from emseg.pipeline.tier import Need, Tier
 from emseg.tasks.arrays.rules import Rules
+from emseg.tasks.arrays.weights import TOP, weight_threshold
 from emseg.tasks.context import LayerRef
 from emseg.tasks.volume.bbox import BBox, Vec, vec
 from emseg.tasks.volume.codes import require_coded
@@ -118,14 +119,15 @@ def _require_whole(name: str, chunk_vx: Vec, storage_vx: Vec, size: Vec) -> None
 
 def _specs(config: RunConfig, start: Start, bbox: BBox) -> dict[str, LayerSpec]:
     storage = vec(config.layers.chunk_vx)
-    leaf = config.stages.fragment.chunk_vx
+    leaf = config.stages.fragment.chunk_vx if start.chunks is None else start.chunks.grid.chunk_vx
     specs: dict[str, LayerSpec] = {}
     if start.spec is not None:
         specs["affinities"] = LayerSpec(
             "image", "uint8", len(start.spec.offsets), bbox, start.voxel_nm, storage, "raw", "zstd", emseg=start.about
         )
     provisional = vec([_divisor(min(c, n)) for c, n in zip(leaf, bbox.size, strict=True)])
-    specs["provisional"] = LayerSpec("segmentation", "uint32", 1, bbox, start.voxel_nm, provisional, "raw", "zstd")
+    labelled = bbox if start.chunks is None else start.chunks.provisional_box(provisional)
+    specs["provisional"] = LayerSpec("segmentation", "uint32", 1, labelled, start.voxel_nm, provisional, "raw", "zstd")
     about = {"training": start.training} if start.training else {}
     specs["fragments"] = specs["segmentation"] = label_spec(config, bbox, start.voxel_nm, about)
     return specs
@@ -169,15 +171,19 @@ def _predict(config: RunConfig, start: Start, bbox: BBox, excluded: Excluded) ->
 def _stitch(config: RunConfig, start: Start, bbox: BBox, excluded: Excluded) -> tuple[Tier, ...]:
     stages = config.stages
     _require_whole("relabel", stages.relabel.chunk_vx, config.layers.chunk_vx, bbox.size)
-    leaves = Grid(bbox, stages.fragment.chunk_vx)
+    leaves = Grid(bbox, stages.fragment.chunk_vx) if start.chunks is None else start.chunks.grid
     rules = vars(rules_of(config))
-    tree = {"leaves": {"bbox": {"min": bbox.min, "max": bbox.max}, "chunk_vx": leaves.chunk_vx}, "rules": rules}
+    shape = {"bbox": {"min": bbox.min, "max": bbox.max}, "chunk_vx": leaves.chunk_vx}
+    tree = {"leaves": {**shape, "overlap_vx": leaves.overlap_vx} if start.chunks else shape, "rules": rules}
     needs = (Need("predict", ONE, ONE),) if start.spec is not None else ()
     own = {"affinities": start.form, "provisional": "provisional", "exclusion": excluded.fields}
+    own |= {"given": start.given} if start.given else {}
     tiers = [Tier("fragment", "fragment", leaves, {**tree, **own}, needs)]
+    if start.chunks is not None:
+        tiers = start.chunks.tiers(tree, excluded.fields)
     levels = tree_levels(leaves)
     for level in range(1, levels + 1):
-        below = Need("fragment" if level == 1 else f"merge/L{level - 1}")
+        below = Need(tiers[-1].name)
         fields = {**tree, "level": level}
         tiers.append(Tier(f"merge/L{level}", "merge", leaves.scaled(2**level), fields, (below,), "big"))
     for level in range(levels, 0, -1):
@@ -190,6 +196,7 @@ def _stitch(config: RunConfig, start: Start, bbox: BBox, excluded: Excluded) -> 
     final = {**tree, "provisional": "provisional", "fragments": "fragments", "segmentation": "segmentation"}
     grid = Grid(bbox, stages.relabel.chunk_vx)
     tiers.append(Tier("relabel", "relabel", grid, final, (Need("resolve/L1"),), final=True))
+    tiers += [start.chunks.conflict_tier(tree)] if start.chunks is not None else []
     return tuple(tiers)
 
 
@@ -219,4 +226,6 @@ def rules_of(config: RunConfig) -> Rules:
     stages = config.stages
     decimals: list[Decimal] = [stages.fragment.t_low, stages.fragment.t_high, stages.merge.threshold]
     merge = stages.merge
+    if config.instances is not None:  # rows are scores of matched pairs, and nothing but they decide
+        return Rules(1, TOP, 0, weight_threshold(merge.threshold), stages.relabel.dust_vx, "max")
     return Rules.of(decimals[0], decimals[1], merge.min_size_vx, decimals[2], stages.relabel.dust_vx, merge.linkage)

@@ -1,4 +1,4 @@
-"""What a run starts from: an image and a model, or affinities made elsewhere; opened and checked first."""
+"""What a run starts from: an image and a model, or what others made; opened and checked first."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from emseg.models.checkpoint import read_spec, resolve
 from emseg.models.coding import code_table
 from emseg.models.spec import ModelSpec
 from emseg.models.symmetry import require_views, views_of
-from emseg.pipeline.config import Normalise, RunConfig
+from emseg.pipeline.config import Fragments, Instances, Normalise, RunConfig
 from emseg.pipeline.costs import Voxel
+from emseg.pipeline.instances import InstanceChunks, instance_chunks
 from emseg.pipeline.levels import levels_content
 from emseg.tasks.base import canonical_json
 from emseg.tasks.context import LayerRef
@@ -38,6 +39,8 @@ class Start:
         voxel: what one of its voxels holds.
         layers: what the plan lists of it.
         form: fields of AffinityForm, for the leaves.
+        given: name of the layer of given fragments, '' if they are to be made.
+        chunks: overlapping chunks of instances, if the run starts from those.
         spec: the model, None if the affinities are there already.
         about: the `emseg` object of the affinity layer.
         training: what the model was trained and tuned on.
@@ -49,6 +52,8 @@ class Start:
     voxel_nm: VoxelNm
     layers: dict[str, LayerRef]
     form: dict[str, Any]
+    given: str = ""
+    chunks: InstanceChunks | None = None
     spec: ModelSpec | None = None
     about: dict[str, Any] = field(default_factory=dict)
     training: list[Mapping[str, Any]] = field(default_factory=list)
@@ -64,7 +69,17 @@ def start_of(config: RunConfig) -> Start:
     Raises:
         ConfigError, LayerError: it is missing, or does not fit.
     """
+    if config.instances is not None:
+        return _from_instances(config, config.instances)
     return _from_affinities(config) if config.affinities is not None else _from_image(config)
+
+
+def _from_instances(config: RunConfig, given: Instances) -> Start:
+    chunks = instance_chunks(config, given)
+    ref = {"source": LayerRef(canonical_url(given.folder))}
+    start = Start(chunks.grid.bbox, given.voxel_nm, ref, {}, chunks=chunks, pins={"source": chunks.digest})
+    start.objects.update(chunks.objects(given.voxel_nm))
+    return start
 
 
 def _from_affinities(config: RunConfig) -> Start:
@@ -84,7 +99,30 @@ def _from_affinities(config: RunConfig) -> Start:
     AffinityForm("source", channels, given.side).require(layer)
     ref = LayerRef(canonical_url(given.layer), given.mip, given.missing)
     pins = {"source": _info_digest(layer)}
-    return Start(layer.bounds, layer.voxel_nm, {"source": ref}, form, pins=pins, voxel=_voxel(layer))
+    start = Start(layer.bounds, layer.voxel_nm, {"source": ref}, form, pins=pins, voxel=_voxel(layer))
+    if config.fragments is not None:
+        _add_fragments(start, config.fragments)
+    return start
+
+
+def _add_fragments(start: Start, given: Fragments) -> None:
+    layer = open_layer(given.layer, given.mip)
+    if layer.channels != 1 or layer.dtype.kind != "u":
+        raise ConfigError(
+            f"{layer.where}: holds {layer.channels} channels of {layer.dtype}; fragments are one channel of uint8, "
+            "uint16, uint32 or uint64"
+        )
+    if layer.voxel_nm != start.voxel_nm:
+        raise ConfigError(
+            f"{layer.where} mip {layer.mip}: has voxels of {list(layer.voxel_nm)} nm, the affinities of "
+            f"{list(start.voxel_nm)}; choose mips of one size"
+        )
+    common = start.bounds.clipped(layer.bounds)
+    if common.empty:
+        raise ConfigError(f"{layer.where}: its bounds {layer.bounds} do not meet the affinities' {start.bounds}")
+    start.bounds, start.given = common, "given"
+    start.layers["given"] = LayerRef(canonical_url(given.layer), given.mip, given.missing)
+    start.pins["given"] = _info_digest(layer)
 
 
 def _from_image(config: RunConfig) -> Start:
@@ -101,6 +139,8 @@ def _from_image(config: RunConfig) -> Start:
         layer.voxel_nm,
         {"source": LayerRef(canonical_url(given.layer), given.mip, given.missing)},
         {"layer": "affinities"},
+        "",
+        None,
         spec,
         {
             "offsets": [list(o) for o in spec.offsets],

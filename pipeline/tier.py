@@ -82,6 +82,7 @@ class Tier:
             "kind": self.kind,
             "bbox": self.grid.bbox.to_json(),
             "chunk_vx": self.grid.chunk_vx,
+            **({"overlap_vx": self.grid.overlap_vx} if any(self.grid.overlap_vx) else {}),
             "fields": dict(self.fields),
             "needs": [vars(n) for n in self.needs],
             "task_class": self.task_class,
@@ -94,5 +95,5 @@ class Tier:
         needs = tuple(
             Need(n["tier"], vec(n["pad_low_vx"]), vec(n["pad_high_vx"]), vec(n["factor"])) for n in raw["needs"]
         )
-        grid = Grid(BBox.of(*raw["bbox"]), vec(raw["chunk_vx"]))
+        grid = Grid(BBox.of(*raw["bbox"]), vec(raw["chunk_vx"]), vec(raw.get("overlap_vx", (0, 0, 0))))
         return cls(raw["name"], raw["kind"], grid, raw["fields"], needs, raw["task_class"], raw["final"])

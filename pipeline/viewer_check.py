@@ -31,6 +31,9 @@ def check_layers(layers: Sequence[ViewLayer]) -> list[Finding]:
 
 
 def _findings(layer: ViewLayer) -> Iterator[Finding]:
+    if layer.kind == "annotation":
+        yield Finding(layer.name, "annotations", "good", str(layer.info["spatial"][0]["key"]))
+        return
     for mip in range(len(layer.info["scales"])):
         yield _chunk(layer, mip)
     for part in ("mesh", "skeletons"):

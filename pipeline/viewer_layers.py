@@ -1,4 +1,4 @@
-"""Which layers a view shows: read from their `info` files, or from the plan of a run directory."""
+"""Which layers a view shows, volumes and annotations: read from their `info` files, or from a run's plan."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from emseg.tasks.volume.limits import INFO_BYTES
 from emseg.tasks.volume.objects import Objects
 from emseg.tasks.volume.url import joined_url, redacted
 
-RUN_LAYERS = ("image", "affinities", "fragments", "segmentation", "truth")
+RUN_LAYERS = ("image", "affinities", "fragments", "segmentation", "conflicts", "truth")
 UNSEEN = ("provisional",)  # its labels depend on the chunk grid
-SHOWN_AT_FIRST = ("image", "segmentation")
+SHOWN_AT_FIRST = ("image", "segmentation", "conflicts")
+ANNOTATIONS = "neuroglancer_annotations_v1"
 NAME = re.compile(r"[A-Za-z0-9][\w.\-]*")
 
 
@@ -33,7 +34,9 @@ class ViewLayer:
 
     @property
     def kind(self) -> str:
-        """`segmentation`, `affinity` (three channels or more, shown as RGB) or `image`."""
+        """`annotation`, `segmentation`, `affinity` (three channels or more, shown as RGB) or `image`."""
+        if self.info.get("@type") == ANNOTATIONS:
+            return "annotation"
         if self.info.get("type") == "segmentation":
             return "segmentation"
         return "affinity" if int(self.info.get("num_channels", 1)) >= 3 else "image"
@@ -96,6 +99,7 @@ def run_layers(run_url: str) -> list[ViewLayer]:
     found = [layer for name in order if (layer := _find_layer(name, urls[name])) is not None]
     if not found:
         raise LayerError(f"run {redacted(run.url)}: no layer has been started; start a worker, then look again")
+    found.sort(key=lambda layer: layer.kind == "annotation")  # drawn last; a volume gives the units of the view
     whole = any(layer.name == "segmentation" for layer in found)
     return [replace(layer, visible=not whole or layer.name in (*SHOWN_AT_FIRST, order[0])) for layer in found]
 
@@ -126,6 +130,7 @@ def _find_layer(name: str, url: str) -> ViewLayer | None:
         raise LayerError(f"{where}: info is not JSON ({error})") from None
     if not isinstance(info, dict):
         raise LayerError(f"{where}: info is not a JSON object")
-    parse_scale(info, 0, where)
-    parse_dtype(info, where)
+    if info.get("@type") != ANNOTATIONS:
+        parse_scale(info, 0, where)
+        parse_dtype(info, where)
     return ViewLayer(name, objects.url, info)

@@ -55,6 +55,8 @@ def viewer_state(
     if layout not in (*PANELS, COMPARE):
         raise ConfigError(f"layout {layout!r}: use one of {', '.join((*PANELS, COMPARE))}")
     first = layers[0]
+    if first.kind == "annotation":
+        raise ConfigError(f"layer {first.name} holds annotations: name a volume first, which gives units and bounds")
     state = neuroglancer.ViewerState()
     state.dimensions = neuroglancer.CoordinateSpace(names=["x", "y", "z"], units="nm", scales=list(first.voxel_nm))
     state.position = list(position) if position is not None else _centre(first)
@@ -75,7 +77,9 @@ def source_url(layer: ViewLayer, prefix: str | None) -> str:
 
 
 def drawn(layer: ViewLayer, source: str) -> neuroglancer.Layer:
-    """How a layer is drawn: segments in colours, affinities as RGB, all else in grey."""
+    """How a layer is drawn: annotations as points, segments in colours, affinities as RGB, all else in grey."""
+    if layer.kind == "annotation":
+        return neuroglancer.AnnotationLayer(source=source, annotation_color="#ff4040")
     if layer.kind == "segmentation":
         return neuroglancer.SegmentationLayer(source=source, selected_alpha=0.35, not_selected_alpha=0.1)
     if layer.kind == "affinity":

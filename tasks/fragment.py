@@ -1,13 +1,16 @@
-"""A leaf of the merge tree: watershed fragments of one chunk, their contacts, and what of it is already settled."""
+"""A leaf of the merge tree: fragments of one chunk, by watershed or given, their contacts, what is settled already."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from emseg.tasks.arrays.leaf import leaf
+import numpy as np
+
+from emseg.tasks.arrays.given import given_leaf
+from emseg.tasks.arrays.leaf import LeafResult, leaf
 from emseg.tasks.arrays.rules import Rules
-from emseg.tasks.arrays.sides import excluded_box, weights_box
+from emseg.tasks.arrays.sides import excluded_box, given_box, weights_box
 from emseg.tasks.base import Task
 from emseg.tasks.context import Context
 from emseg.tasks.exclusion import Exclusion
@@ -25,6 +28,7 @@ class Fragment(Task):
         affinities: how the affinity layer holds its nearest channels.
         provisional: layer of uint32 labels 1..n of each leaf.
         exclusion: every edge with an excluded end is dropped.
+        given: layer of labels made elsewhere that stand in for the watershed; '' for none.
     """
 
     kind: ClassVar[str] = "fragment"
@@ -34,15 +38,12 @@ class Fragment(Task):
     affinities: AffinityForm
     provisional: str
     exclusion: Exclusion = field(default_factory=Exclusion)
+    given: str = ""
 
     def execute(self, context: Context) -> None:
         """Read affinities, make the leaf, write it."""
-        bbox, name = self.leaves.bbox, self.leaves.name(0, self.leaves.index(0, self.core))
-        with context.record.phase("read"):
-            excluded_ZYX = self.exclusion.of(context, excluded_box(self.core, bbox))
-            weights_CZYX = self.affinities.read(context, weights_box(self.core, bbox))
-        with context.record.phase("leaf"):
-            result = leaf(weights_CZYX, self.core, bbox, self.rules, excluded_ZYX)
+        name = self.leaves.name(0, self.leaves.index(0, self.core))
+        result = self._leaf(context)
         with context.record.phase("write"):
             context.layer(self.provisional).write(self.core, result.labels_ZYX)
             for side, face in result.faces.items():
@@ -52,3 +53,16 @@ class Fragment(Task):
         context.record.figures.update(
             fragments=len(result.forest.fragment), s_rows=len(result.up.s_u), a_rows=len(result.up.a_u)
         )
+
+    def _leaf(self, context: Context) -> LeafResult:
+        core, bbox = self.core, self.leaves.bbox
+        with context.record.phase("read"):
+            excluded_ZYX = self.exclusion.of(context, excluded_box(core, bbox))
+            weights_CZYX = self.affinities.read(context, weights_box(core, bbox))
+            if self.given:
+                stored_ZYX = context.layer(self.given).read_ZYX(given_box(core, bbox))
+                given_ZYX = stored_ZYX.astype(np.uint64, copy=False)
+        with context.record.phase("leaf"):
+            if self.given:
+                return given_leaf(given_ZYX, weights_CZYX, core, bbox, self.rules, excluded_ZYX)
+            return leaf(weights_CZYX, core, bbox, self.rules, excluded_ZYX)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from emseg.tasks.base import Task
+from emseg.tasks.conflicts import ConflictCell
 from emseg.tasks.downsample import Downsample
 from emseg.tasks.fragment import Fragment
 from emseg.tasks.ingest import Ingest
+from emseg.tasks.instances import Instances
+from emseg.tasks.match import Match
 from emseg.tasks.merge import Merge
 from emseg.tasks.phantom import Phantom
 from emseg.tasks.predict import Predict
@@ -21,9 +24,12 @@ from emseg.tasks.verify import Verify
 KINDS: Mapping[str, type[Task]] = {
     task.kind: task
     for task in (
+        ConflictCell,
         Downsample,
         Fragment,
         Ingest,
+        Instances,
+        Match,
         Merge,
         Phantom,
         Predict,

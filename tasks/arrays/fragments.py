@@ -30,16 +30,24 @@ BACKGROUND = 0xFFFFFFFF
 
 
 @dataclass(frozen=True)
-class Fragments:
+class Pieces:
     """Pieces of one leaf.
 
     labels_ZYX: uint32 over the core, 0 background. piece_ids: uint64[n] of labels 1..n, ascending. voxels: uint64[n].
-    best_ZYX: uint8 over the read box, the best edge of every voxel up to the core's high sides.
     """
 
     labels_ZYX: U32
     piece_ids: U64
     voxels: U64
+
+
+@dataclass(frozen=True)
+class Fragments(Pieces):
+    """Pieces made of ON edges.
+
+    best_ZYX: uint8 over the read box, the best edge of every voxel up to the core's high sides.
+    """
+
     best_ZYX: U8
 
 
@@ -55,10 +63,7 @@ def fragments(weights_CZYX: U16, core: BBox, bbox: BBox, rules: Rules) -> Fragme
         raise LayerError(
             f"weights of core {core}: {weights_CZYX.dtype} {weights_CZYX.shape}, need uint16 {(3, *read.shape_ZYX)}"
         )
-    if core.voxels >= BACKGROUND:
-        raise LimitError(
-            f"core {core} has {core.voxels} voxels; a leaf holds fewer than {BACKGROUND}: take smaller chunks"
-        )
+    require_countable(core)
     goes_on = tuple(r > b for r, b in zip(read.min[::-1], bbox.min[::-1], strict=True))
     best_ZYX = np.full(read.shape_ZYX, NONE, np.uint8)
     best_edges(weights_CZYX, goes_on, rules.w_low, best_ZYX)
@@ -67,10 +72,22 @@ def fragments(weights_CZYX: U16, core: BBox, bbox: BBox, rules: Rules) -> Fragme
     n = unite_core(weights_CZYX[(slice(None), *inside)], best_ZYX[inside], rules.w_low, rules.w_high, labels_ZYX)
     first, voxels = np.empty(n, np.int64), np.zeros(n, np.uint64)
     number(labels_ZYX.reshape(-1), first, voxels)
-    return Fragments(labels_ZYX, _ids(first, core), voxels, best_ZYX)
+    return Fragments(labels_ZYX, ids_in(first, core), voxels, best_ZYX)
 
 
-def _ids(first: np.ndarray, core: BBox) -> U64:
+def require_countable(core: BBox) -> None:
+    """Refuse a core whose voxels uint32 labels cannot count.
+
+    Raises:
+        LimitError: a core of 2^32 - 1 voxels or more.
+    """
+    if core.voxels >= BACKGROUND:
+        raise LimitError(
+            f"core {core} has {core.voxels} voxels; a leaf holds fewer than {BACKGROUND}: take smaller chunks"
+        )
+
+
+def ids_in(first: np.ndarray, core: BBox) -> U64:
     """uint64 piece ids of flat indices into a core."""
     z, y, x = np.unravel_index(first, core.shape_ZYX)
     low = [int(c) for c in core.min]

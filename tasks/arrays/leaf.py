@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from emseg.tasks.arrays.agglomeration import MeanRows, scored
-from emseg.tasks.arrays.columns import I64, U8, U16, U32, Bool
+from emseg.tasks.arrays.columns import I64, U8, U16, U32, U64, Bool
 from emseg.tasks.arrays.contacts import contact_rows
 from emseg.tasks.arrays.faces import Face, compact, weights_digest
 from emseg.tasks.arrays.forest import Forest, Up
-from emseg.tasks.arrays.fragments import HIGH, Fragments, fragments, without_excluded
+from emseg.tasks.arrays.fragments import HIGH, Fragments, Pieces, fragments, without_excluded
 from emseg.tasks.arrays.parts import FIRST_EDGE, FIRST_MAX
 from emseg.tasks.arrays.rows import Rows
 from emseg.tasks.arrays.rules import Rules
@@ -21,6 +22,7 @@ from emseg.tasks.arrays.size_rule import MaxRows, PartColumns
 from emseg.tasks.volume.bbox import BBox
 
 Slices = tuple[slice, slice, slice]  # z, y, x
+Crossing = Callable[[int, U16], U8]  # axis, weights of the edges across a low face -> 0/1 plane, which are ON
 WHOLE: Slices = (slice(None), slice(None), slice(None))
 
 
@@ -47,16 +49,29 @@ def leaf(weights_CZYX: U16, core: BBox, bbox: BBox, rules: Rules, excluded_ZYX: 
         weights_CZYX = without_excluded(weights_CZYX, excluded_ZYX, core, bbox)
     pieces = fragments(weights_CZYX, core, bbox, rules)
     inside = core.slices_ZYX(weights_box(core, bbox).min)
+    return leaf_of(pieces, weights_CZYX, lambda axis, w: _on(pieces, inside, axis, w, rules), core, bbox, rules)
+
+
+def leaf_of(pieces: Pieces, weights_CZYX: U16, on: Crossing, core: BBox, bbox: BBox, rules: Rules) -> LeafResult:
+    """A leaf whose pieces are found: contact rows, S and A.
+
+    weights_CZYX: as for `leaf`; on: which edges across a low face are ON.
+
+    Raises:
+        LimitError: a contact too large to count.
+    """
+    inside = core.slices_ZYX(weights_box(core, bbox).min)
     rows = contact_rows(pieces.labels_ZYX, weights_CZYX[(slice(None), *inside)], core)
     mask = open_sides(core, bbox)
     sides = _sides_of_pieces(pieces, mask)
-    settled = settle(_clusters(pieces, rows, sides, rules), rules)
+    settled = settle(leaf_clusters(pieces.piece_ids, pieces.voxels, rows, sides, rules), rules)
     faces = {
-        SIDES[bit]: _face(weights_CZYX, pieces, inside, bit // 2, bool(bit % 2), rules)
+        SIDES[bit]: _face(weights_CZYX, pieces, inside, bit // 2, bool(bit % 2), on)
         for bit in range(6)
         if mask >> bit & 1
     }
-    return LeafResult(pieces.labels_ZYX, faces, _forest(pieces, sides, settled), _up(pieces, sides, settled))
+    forest, up = leaf_tables(pieces.piece_ids, sides, settled)
+    return LeafResult(pieces.labels_ZYX, faces, forest, up)
 
 
 def _plane(array_ZYX: np.ndarray, inside: Slices, axis: int, at: int) -> np.ndarray:
@@ -66,7 +81,7 @@ def _plane(array_ZYX: np.ndarray, inside: Slices, axis: int, at: int) -> np.ndar
     return out
 
 
-def _sides_of_pieces(pieces: Fragments, mask: int) -> U8:
+def _sides_of_pieces(pieces: Pieces, mask: int) -> U8:
     """uint8[n]: mask of the open sides on which each piece lies."""
     sides = np.zeros(len(pieces.piece_ids) + 1, np.uint8)
     for axis in range(3):
@@ -77,21 +92,21 @@ def _sides_of_pieces(pieces: Fragments, mask: int) -> U8:
     return sides[1:]
 
 
-def _clusters(pieces: Fragments, rows: Rows, sides: U8, rules: Rules) -> Clusters:
-    """Every piece a cluster of its own, with one first part."""
-    n = len(pieces.piece_ids)
+def leaf_clusters(piece_ids: U64, voxels: U64, rows: Rows, sides: U8, rules: Rules) -> Clusters:
+    """Every piece a cluster of its own, with one first part; rows between piece numbers, sides as masks."""
+    n = len(piece_ids)
     u, v = rows.u.astype(np.int64), rows.v.astype(np.int64)
     first = np.full(n, FIRST_MAX, np.uint16), np.full(n, FIRST_EDGE, np.uint64)
     return Clusters(
-        pieces.piece_ids,
+        piece_ids,
         sides > 0,
-        PartColumns(np.arange(n, dtype=np.int64), *first, pieces.voxels),
+        PartColumns(np.arange(n, dtype=np.int64), *first, voxels),
         MaxRows(u, v, rows.max, rows.best_edge),
         MeanRows(u, v, *scored(rows, rules.linkage)),
     )
 
 
-def _face(weights_CZYX: U16, pieces: Fragments, inside: Slices, axis: int, high: bool, rules: Rules) -> Face:
+def _face(weights_CZYX: U16, pieces: Pieces, inside: Slices, axis: int, high: bool, on: Crossing) -> Face:
     """The face of one open side; its crossing edges are those of the voxels just above it."""
     span = inside[2 - axis]
     above = span.stop if high else span.start
@@ -100,35 +115,39 @@ def _face(weights_CZYX: U16, pieces: Fragments, inside: Slices, axis: int, high:
     digest = weights_digest(weights)
     if high:
         return Face(labels, ids, np.zeros((0, 0), np.uint16), np.zeros((0, 0), np.uint8), digest)
+    return Face(labels, ids, weights, on(axis, weights), digest)
+
+
+def _on(pieces: Fragments, inside: Slices, axis: int, weights: U16, rules: Rules) -> U8:
+    """Which edges across the low face of an axis are ON."""
+    above = inside[2 - axis].start
     best = [_plane(pieces.best_ZYX, inside, axis, at) for at in (above, above - 1)]
     chosen = (weights >= rules.w_low) & ((best[0] == axis) | (best[1] == axis + HIGH))
-    return Face(labels, ids, weights, ((weights >= rules.w_high) | chosen).astype(np.uint8), digest)
+    out: U8 = ((weights >= rules.w_high) | chosen).astype(np.uint8)
+    return out
 
 
-def _forest(pieces: Fragments, sides: U8, settled: Settled) -> Forest:
-    ids = pieces.piece_ids
+def leaf_tables(piece_ids: U64, sides: U8, settled: Settled) -> tuple[Forest, Up]:
+    """What a leaf keeps and what it hands up; sides: mask of the open sides on which each piece lies."""
+    ids, out = piece_ids, sides > 0
     start: I64 = np.array([0, len(ids)], np.int64)
-    return Forest(
+    forest = Forest(
         fragment_start=start,
         fragment=ids,
         fragment_to=ids,
-        fragment_open=(sides > 0).astype(np.uint8),
+        fragment_open=out.astype(np.uint8),
         cluster_start=start,
         cluster=ids,
         cluster_by_size=settled.by_size,
         cluster_to=settled.to,
         **settled.kept,
     )
-
-
-def _up(pieces: Fragments, sides: U8, settled: Settled) -> Up:
-    out = sides > 0
-    ids = pieces.piece_ids[out]
-    return Up(
-        piece=ids,
-        piece_fragment=ids,
+    up = Up(
+        piece=ids[out],
+        piece_fragment=ids[out],
         piece_sides=sides[out],
-        fragment=ids,
+        fragment=ids[out],
         fragment_cluster=settled.to[out],
         **settled.up,
     )
+    return forest, up

@@ -35,3 +35,8 @@ def excluded_box(core: BBox, bbox: BBox) -> BBox:
     Two below, because the voxel below the core loses its own low edge when that edge's lower end is excluded.
     """
     return core.padded(2, 1).clipped(bbox)
+
+
+def given_box(core: BBox, bbox: BBox) -> BBox:
+    """Where a leaf reads given labels: its core and one voxel below, inside `bbox`."""
+    return core.padded(1, 0).clipped(bbox)

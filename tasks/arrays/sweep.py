@@ -15,12 +15,13 @@ from emseg.tasks.arrays.columns import U16, U64, Bool
 from emseg.tasks.arrays.cut import cut
 from emseg.tasks.arrays.faces import FacePair
 from emseg.tasks.arrays.forest import Down, Forest, Up
+from emseg.tasks.arrays.given import given_leaf
 from emseg.tasks.arrays.leaf import LeafResult, leaf
 from emseg.tasks.arrays.node import node
 from emseg.tasks.arrays.relabel import apply_table, lookup_tables
 from emseg.tasks.arrays.resolve import resolve
 from emseg.tasks.arrays.rules import Rules
-from emseg.tasks.arrays.sides import excluded_box, weights_box
+from emseg.tasks.arrays.sides import excluded_box, given_box, weights_box
 from emseg.tasks.volume.bbox import BBox, Vec, vec
 
 Cuts = Sequence[Sequence[int]]  # along x, y, z: where cores begin and end, absolute, first to last
@@ -44,12 +45,20 @@ class Swept:
     segments_ZYX: U64
 
 
-def climb(weights_CZYX: U16, bbox: BBox, cuts: Cuts, rules: Rules, excluded_ZYX: Bool | None = None) -> Climbed:
+def climb(
+    weights_CZYX: U16,
+    bbox: BBox,
+    cuts: Cuts,
+    rules: Rules,
+    excluded_ZYX: Bool | None = None,
+    given_ZYX: U64 | None = None,
+) -> Climbed:
     """Leaves and nodes over the box that `cuts` span, which may be a part of `bbox`.
 
-    weights_CZYX: uint16 [3, z, y, x] over bbox; excluded_ZYX: bool [z, y, x] over bbox.
+    weights_CZYX: uint16 [3, z, y, x] over bbox; excluded_ZYX: bool [z, y, x] over bbox; given_ZYX: uint64 [z, y, x]
+    over bbox, fragments made elsewhere.
     """
-    leaves = dict(_leaves(weights_CZYX, bbox, cuts, rules, excluded_ZYX))
+    leaves = dict(_leaves(weights_CZYX, bbox, cuts, rules, excluded_ZYX, given_ZYX))
     tree: Tree = [{index: result.forest for index, result in leaves.items()}]
     ups = {index: result.up for index, result in leaves.items()}
     while len(ups) > 1 or len(tree) == 1:
@@ -58,9 +67,16 @@ def climb(weights_CZYX: U16, bbox: BBox, cuts: Cuts, rules: Rules, excluded_ZYX:
     return Climbed(leaves, tree, next(iter(ups.values())))
 
 
-def sweep(weights_CZYX: U16, bbox: BBox, cuts: Cuts, rules: Rules, excluded_ZYX: Bool | None = None) -> Swept:
+def sweep(
+    weights_CZYX: U16,
+    bbox: BBox,
+    cuts: Cuts,
+    rules: Rules,
+    excluded_ZYX: Bool | None = None,
+    given_ZYX: U64 | None = None,
+) -> Swept:
     """Fragments and segments of `bbox` over the grid that `cuts` make of it; arrays as for `climb`."""
-    return descend(climb(weights_CZYX, bbox, cuts, rules, excluded_ZYX), bbox, cuts, rules)
+    return descend(climb(weights_CZYX, bbox, cuts, rules, excluded_ZYX, given_ZYX), bbox, cuts, rules)
 
 
 def descend(climbed: Climbed, bbox: BBox, cuts: Cuts, rules: Rules) -> Swept:
@@ -81,14 +97,18 @@ def _core(cuts: Cuts, index: Vec) -> BBox:
 
 
 def _leaves(
-    weights_CZYX: U16, bbox: BBox, cuts: Cuts, rules: Rules, excluded_ZYX: Bool | None
+    weights_CZYX: U16, bbox: BBox, cuts: Cuts, rules: Rules, excluded_ZYX: Bool | None, given_ZYX: U64 | None
 ) -> Iterator[tuple[Vec, LeafResult]]:
     for place in itertools.product(*(range(len(c) - 1) for c in cuts)):
         index = vec(place)
         core = _core(cuts, index)
         weights = weights_CZYX[(slice(None), *weights_box(core, bbox).slices_ZYX(bbox.min))]
         excluded = None if excluded_ZYX is None else excluded_ZYX[excluded_box(core, bbox).slices_ZYX(bbox.min)]
-        yield index, leaf(weights, core, bbox, rules, excluded)
+        if given_ZYX is None:
+            yield index, leaf(weights, core, bbox, rules, excluded)
+        else:
+            given = given_ZYX[given_box(core, bbox).slices_ZYX(bbox.min)]
+            yield index, given_leaf(given, weights, core, bbox, rules, excluded)
 
 
 def _level(

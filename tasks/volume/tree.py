@@ -15,15 +15,16 @@ from emseg.tasks.volume.grid import Grid, key_of
 
 @dataclass(frozen=True)
 class Tree:
-    """A tree over the leaves of `chunk_vx` in `bbox`."""
+    """A tree over the leaves of `chunk_vx`, which may overlap, in `bbox`."""
 
     bbox: BBox
     chunk_vx: Vec
+    overlap_vx: Vec = (0, 0, 0)
 
     @property
     def leaves(self) -> Grid:
         """The grid of leaves."""
-        return Grid(self.bbox, self.chunk_vx)
+        return Grid(self.bbox, self.chunk_vx, self.overlap_vx)
 
     def nodes(self, level: int) -> Grid:
         """The grid of nodes of a level."""

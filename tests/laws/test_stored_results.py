@@ -192,3 +192,40 @@ def test_affinities_that_are_none_are_refused_with_their_place(tmp_path: Path) -
     create_layer(url, LayerSpec("image", "float32", 3, box, (8, 8, 8), (8, 8, 8))).write(box, values)
     with pytest.raises(OSError, match=r"channel 1, voxel 4,3,2 is nan: .*must lie in \[0, 1\]"):
         finished(tmp_path / "run", affinities={"layer": url})
+
+
+def given_volume(folder: Path) -> tuple[str, str, BBox]:
+    """Layers of random affinities and of labels that stand for fragments made elsewhere; the labels' box is smaller."""
+    box = BBox.sized((-3, 4, 9), (38, 33, 30))
+    rng = np.random.default_rng(8)
+    affinities = rng.integers(0, 9, (3, *box.shape_ZYX)).astype(np.uint8) * np.uint8(31)
+    inner = BBox.of((-1, 4, 10), box.max)
+    blocks = rng.integers(0, 400, [-(-n // 4) for n in inner.shape_ZYX]).astype(np.uint32)
+    z, y, x = (slice(n) for n in inner.shape_ZYX)
+    labels = blocks.repeat(4, 0).repeat(4, 1).repeat(4, 2)[z, y, x]
+    urls = str(folder / "affinities"), str(folder / "labels")
+    create_layer(urls[0], LayerSpec("image", "uint8", 3, box, (8, 8, 8), (16, 16, 16))).write(box, affinities)
+    spec = LayerSpec("segmentation", "uint32", 1, inner, (8, 8, 8), (16, 16, 16))
+    create_layer(urls[1], spec).write(inner, np.ascontiguousarray(labels))
+    return *urls, inner
+
+
+def test_given_fragments_do_not_see_the_grid(tmp_path: Path) -> None:
+    """Fragments made elsewhere with affinities: five grids store the same objects as one chunk over all."""
+    affinities, labels, inner = given_volume(tmp_path)
+    runs = []
+    for n, chunk in enumerate([(64, 64, 64), (17, 11, 29), (34, 32, 9), (16, 16, 16), (36, 32, 28), (5, 33, 30)]):
+        values = stages(None, chunk, (16, 32, 16))
+        values["merge"]["threshold"] = "0.5"
+        where = {"affinities": {"layer": affinities}, "fragments": {"layer": labels}}
+        runs.append(finished(tmp_path / str(n), mask={"layer": labels}, **where, stages=values))
+    for layer in ("fragments", "segmentation"):
+        first, *others = (digests(run, layer) for run in runs)
+        assert len(first) > 9
+        assert all(other == first for other in others)
+    found, segments = (open_layer(f"{runs[0].url}/layers/{n}").read_ZYX(inner) for n in ("fragments", "segmentation"))
+    given = open_layer(labels).read_ZYX(inner)
+    assert np.array_equal(found > 0, given > 0)
+    pairs = np.unique(np.stack([given[given > 0].astype(np.uint64), found[given > 0]]), axis=1)
+    assert len(pairs[0]) == len(np.unique(found[found > 0])) > len(np.unique(given)) / 2
+    assert 1 < len(np.unique(segments)) < len(np.unique(found))

@@ -41,11 +41,15 @@ class Sets:
 
 
 def single_pass(
-    weights: np.ndarray, bbox: BBox, rules: Rules, excluded: np.ndarray | None = None
+    weights: np.ndarray,
+    bbox: BBox,
+    rules: Rules,
+    excluded: np.ndarray | None = None,
+    given: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Fragment and segment ids, uint64 [z, y, x], of uint16 weights [3, z, y, x]."""
+    """Fragment and segment ids, uint64 [z, y, x], of uint16 weights [3, z, y, x]; given: final ids of fragments."""
     edges = list(voxel_edges(weights, bbox, excluded))
-    fragment = fragments(edges, bbox, rules)
+    fragment = fragments(edges, bbox, rules) if given is None else ids_of(given, bbox)
     graph = contact_rows(edges, fragment)
     sizes: dict[int, int] = {}
     for name in fragment.values():
@@ -66,6 +70,12 @@ def single_pass(
             segment if final[segment] >= rules.dust_vx else 0,
         )
     return out[0], out[1]
+
+
+def ids_of(ids: np.ndarray, bbox: BBox) -> dict[Voxel, int]:
+    """Fragment id of every voxel that has one."""
+    x0, y0, z0 = bbox.min
+    return {(x + x0, y + y0, z + z0): int(ids[z, y, x]) for z, y, x in zip(*np.nonzero(ids), strict=True)}
 
 
 def voxel_edges(weights: np.ndarray, bbox: BBox, excluded: np.ndarray | None) -> Any:

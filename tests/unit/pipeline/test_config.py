@@ -85,6 +85,11 @@ def test_a_wrong_value_is_one_line(tmp_path, text, line, says):
         ("run: a\n", r"give either source: \(an image\) or affinities:"),
         ("run: a\nsource: {layer: a}\naffinities: {layer: b}\n", r"not both"),
         ("run: a\naffinities: {layer: b}\nskip_blank: {}\n", r"skip_blank: needs source:"),
+        ("run: a\nsource: {layer: a}\nfragments: {layer: b}\n", r"fragments: needs affinities:"),
+        (
+            "run: a\naffinities: {layer: a}\nfragments: {layer: b}\nstages: {fragment: {t_high: 0.9}}\n",
+            r"t_high does nothing to given fragments",
+        ),
     ],
 )
 def test_a_run_has_one_start(tmp_path, text, says):

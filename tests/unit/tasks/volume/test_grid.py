@@ -118,3 +118,47 @@ def test_an_index_is_written_in_one_way(key):
     """Leading zeros and the digits of other scripts are no key, though they would name an index."""
     with pytest.raises(ConfigError, match="not of this grid"):
         Grid(BBox.sized((0, 0, 0), (8, 8, 8)), (4, 4, 4)).index_of(key)
+
+
+overlapping = st.builds(
+    lambda a, s, c, o: Grid(BBox.sized(a, s), c, o),
+    lows,
+    st.tuples(*[st.integers(1, 14)] * 3),
+    triples,
+    st.tuples(*[st.integers(0, 7)] * 3),
+)
+
+
+@given(overlapping)
+def test_cores_of_overlapping_chunks_tile_the_box(grid):
+    """Cores lie in their chunks, none is empty, no two meet, and together they hold all voxels."""
+    cores = {i: grid.core(i) for i in grid.indices()}
+    assert all(grid.whole(i).holds(c) and not c.empty for i, c in cores.items())
+    assert sum(c.voxels for c in cores.values()) == grid.bbox.voxels
+    for index, core in cores.items():
+        assert list(grid.indices_meeting(core)) == [index]
+        assert list(grid.indices_meeting(BBox.sized([b - 1 for b in core.max], (1, 1, 1)))) == [index]
+
+
+@given(overlapping)
+def test_a_seam_is_what_two_chunks_share(grid):
+    """Along its axis a seam is the overlap of both chunks; across it is as wide as both cores."""
+    for index in grid.indices():
+        for axis in range(3):
+            if index[axis] == 0:
+                continue
+            below = tuple(i - (a == axis) for a, i in enumerate(index))
+            shared = grid.whole(index).clipped(grid.whole(below))
+            seam = grid.seam(index, axis)
+            for a in range(3):
+                across = (grid.core(index), grid.core(below)) if a != axis else (shared,)
+                assert all((seam.min[a], seam.max[a]) == (box.min[a], box.max[a]) for box in across)
+
+
+@given(overlapping)
+def test_nodes_over_overlapping_chunks_hold_whole_cores(grid):
+    """A level of the tree is a grid whose cores are unions of two cores along each axis of the level below."""
+    above = grid.scaled(2)
+    for index in grid.indices():
+        assert above.core(tuple(i // 2 for i in index)).holds(grid.core(index))
+    assert above.shape == tuple(-(-n // 2) for n in grid.shape)
