@@ -19,6 +19,7 @@ from emseg.tasks.volume.grid import Grid
 
 CELL_LIMIT = 1000  # points of a cell that a far view draws
 AXIS_BITS = 2
+RELATED = np.dtype([("count", "<u4"), ("segment", "<u8")])  # packed: 12 bytes
 POINT = np.dtype(
     [
         ("place", "<f4", 3),
@@ -90,14 +91,11 @@ def points(conflicts: Conflicts) -> np.ndarray:
 
 def cell_bytes(conflicts: Conflicts) -> bytes:
     """One spatial cell."""
-    count = np.uint64(len(conflicts.place)).astype("<u8").tobytes()
-    return count + points(conflicts).tobytes() + annotation_ids(conflicts).astype("<u8").tobytes()
+    count = np.array([len(conflicts.place)], "<u8")
+    return b"".join(a.tobytes() for a in (count, points(conflicts), annotation_ids(conflicts).astype("<u8")))
 
 
-def single_bytes(point: np.ndarray, segments: Sequence[int]) -> bytes:
+def single_bytes(point: np.void, segments: Sequence[int]) -> bytes:
     """One point by id, with one segment for each relationship."""
-    related = b"".join(
-        np.uint32(1).astype("<u4").tobytes() + np.uint64(segment).astype("<u8").tobytes() for segment in segments
-    )
-    out: bytes = point.tobytes() + related
-    return out
+    related = [np.array([(1, segment)], RELATED) for segment in segments]
+    return b"".join([point.tobytes(), *(r.tobytes() for r in related)])
