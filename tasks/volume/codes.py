@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from emseg.tasks.volume.bbox import BBox
+import numpy as np
+
+from emseg.tasks.volume.bbox import BBox, Vec
 from emseg.tasks.volume.errors import ConfigError
 
 X_LIMIT = Y_LIMIT = 1 << 20
 Z_LIMIT = 1 << 19
 Y_SHIFT, Z_SHIFT, CHANNEL_BITS = 21, 42, 2
+MASK_21 = (1 << 21) - 1
 
 
 def voxel_code(xyz: Sequence[int]) -> int:
@@ -32,6 +35,12 @@ def voxel_code(xyz: Sequence[int]) -> int:
     return (z + Z_LIMIT) << Z_SHIFT | (y + Y_LIMIT) << Y_SHIFT | (x + X_LIMIT)
 
 
+def voxel_of(code: int) -> Vec:
+    """Voxel x, y, z of a code."""
+    code = int(code)
+    return ((code & MASK_21) - X_LIMIT, (code >> Y_SHIFT & MASK_21) - Y_LIMIT, (code >> Z_SHIFT) - Z_LIMIT)
+
+
 def require_coded(box: BBox, what: str) -> None:
     """Refuse a box with a voxel that has no code."""
     try:
@@ -39,3 +48,16 @@ def require_coded(box: BBox, what: str) -> None:
         voxel_code([m - 1 for m in box.max])
     except ConfigError as error:
         raise ConfigError(f"{what} {box}: {error}") from None
+
+
+def codes_of_box(box: BBox) -> np.ndarray:
+    """uint64 [z, y, x]: the code of every voxel of a box."""
+    require_coded(box, "box")
+    x, y, z = (
+        (np.arange(a, b, dtype=np.int64) + limit).astype(np.uint64)
+        for a, b, limit in zip(box.min, box.max, (X_LIMIT, Y_LIMIT, Z_LIMIT), strict=True)
+    )
+    out: np.ndarray = (
+        (z << np.uint64(Z_SHIFT))[:, None, None] | (y << np.uint64(Y_SHIFT))[None, :, None] | x[None, None, :]
+    )
+    return out
