@@ -15,18 +15,18 @@ from emseg.pipeline.plan import Plan, store_plan
 from emseg.pipeline.recommended import with_recommended
 from emseg.pipeline.start import Start, start_of
 from emseg.pipeline.tier import Need, Tier
+from emseg.pipeline.tree import provisional_spec, tree_field, tree_tiers
 from emseg.tasks.arrays.rules import Rules
 from emseg.tasks.context import LayerRef
 from emseg.tasks.volume.bbox import BBox, Vec, vec
 from emseg.tasks.volume.codes import require_coded
 from emseg.tasks.volume.errors import ConfigError
-from emseg.tasks.volume.grid import Grid, tree_levels
+from emseg.tasks.volume.grid import Grid
 from emseg.tasks.volume.info import LayerSpec, new_info, parse_scale
 from emseg.tasks.volume.layer import create_layer
 from emseg.tasks.volume.objects import Objects
 from emseg.tasks.volume.url import canonical_url, joined_url
 
-PROVISIONAL_CHUNK_VX = (32, 128)  # sides of a storage chunk of provisional labels; a leaf that none divides is one
 ONE = (1, 1, 1)
 
 
@@ -106,14 +106,12 @@ def _require_whole(name: str, chunk_vx: Vec, storage_vx: Vec, size: Vec) -> None
 
 def _specs(config: RunConfig, start: Start, bbox: BBox) -> dict[str, LayerSpec]:
     storage = vec(config.layers.chunk_vx)
-    leaf = config.stages.fragment.chunk_vx
     specs: dict[str, LayerSpec] = {}
     if start.spec is not None:
         specs["affinities"] = LayerSpec(
             "image", "uint8", len(start.spec.offsets), bbox, start.voxel_nm, storage, "raw", "zstd", emseg=start.about
         )
-    provisional = vec([_divisor(min(c, n)) for c, n in zip(leaf, bbox.size, strict=True)])
-    specs["provisional"] = LayerSpec("segmentation", "uint32", 1, bbox, start.voxel_nm, provisional, "raw", "zstd")
+    specs["provisional"] = provisional_spec(Grid(bbox, config.stages.fragment.chunk_vx), start.voxel_nm)
     down = config.stages.downsample
     factors = (vec(down.factor),) * down.mips
     for name in ("fragments", "segmentation"):
@@ -131,12 +129,6 @@ def _specs(config: RunConfig, start: Start, bbox: BBox) -> dict[str, LayerSpec]:
             about,
         )
     return specs
-
-
-def _divisor(side: int) -> int:
-    """Side of a storage chunk that a leaf of this side holds a whole number of."""
-    least, greatest = PROVISIONAL_CHUNK_VX
-    return next((d for d in range(min(side, greatest), least - 1, -1) if side % d == 0), side)
 
 
 def _predict(config: RunConfig, start: Start, bbox: BBox, excluded: Excluded) -> tuple[Tier, ...]:
@@ -165,22 +157,11 @@ def _stitch(config: RunConfig, start: Start, bbox: BBox, excluded: Excluded) -> 
     _require_whole("relabel", stages.relabel.chunk_vx, config.layers.chunk_vx, bbox.size)
     leaves = Grid(bbox, stages.fragment.chunk_vx)
     rules = vars(rules_of(config))
-    tree = {"leaves": {"bbox": {"min": bbox.min, "max": bbox.max}, "chunk_vx": leaves.chunk_vx}, "rules": rules}
+    tree = {"leaves": tree_field(leaves), "rules": rules}
     needs = (Need("predict", ONE, ONE),) if start.spec is not None else ()
     own = {"affinities": start.form, "provisional": "provisional", "exclusion": excluded.fields}
     tiers = [Tier("fragment", "fragment", leaves, {**tree, **own}, needs)]
-    levels = tree_levels(leaves)
-    for level in range(1, levels + 1):
-        below = Need("fragment" if level == 1 else f"merge/L{level - 1}")
-        fields = {**tree, "level": level}
-        tiers.append(Tier(f"merge/L{level}", "merge", leaves.scaled(2**level), fields, (below,), "big"))
-    for level in range(levels, 0, -1):
-        above = (Need(f"resolve/L{level + 1}"),) if level < levels else ()
-        fields = {**tree, "level": level, "levels": levels}
-        grid = leaves.scaled(2**level)
-        tiers.append(
-            Tier(f"resolve/L{level}", "resolve", grid, fields, (Need(f"merge/L{level}"), *above), "big", final=True)
-        )
+    tiers += tree_tiers(leaves, Need("fragment"), ("merge", tree), tree)
     final = {**tree, "provisional": "provisional", "fragments": "fragments", "segmentation": "segmentation"}
     grid = Grid(bbox, stages.relabel.chunk_vx)
     tiers.append(Tier("relabel", "relabel", grid, final, (Need("resolve/L1"),), final=True))

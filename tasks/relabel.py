@@ -1,4 +1,4 @@
-"""Write the final fragments and segments of one chunk, from the provisional labels of every leaf that it meets."""
+"""Write the final segments, and fragments, of one chunk, from the provisional labels of every leaf that it meets."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Relabel(Task):
     Attributes:
         leaves: the tree.
         rules: for dust.
-        provisional, fragments, segmentation: layers to read, and to write.
+        provisional, fragments, segmentation: layers to read, and to write; fragments '' where there are none.
     """
 
     kind: ClassVar[str] = "relabel"
@@ -36,21 +36,20 @@ class Relabel(Task):
     segmentation: str
 
     def execute(self, context: Context) -> None:
-        """Look up every label of the core and write both layers."""
-        fragments_ZYX, segments_ZYX = np.zeros((2, *self.core.shape_ZYX), np.uint64)
+        """Look up every label of the core and write each layer."""
+        out = {name: np.zeros(self.core.shape_ZYX, np.uint64) for name in (self.fragments, self.segmentation) if name}
         grid, labels = self.leaves.leaves, context.layer(self.provisional)
         for index in grid.indices_meeting(self.core):
             part = grid.core(index).clipped(self.core)
-            by_fragment, by_segment = self._tables(context, index)
+            tables = dict(zip((self.fragments, self.segmentation), self._tables(context, index), strict=True))
             with context.record.phase("read"):
                 labels_ZYX = labels.read_ZYX(part)
-            at = part.slices_ZYX(self.core.min)
             with context.record.phase("apply"):
-                fragments_ZYX[at] = apply_table(labels_ZYX, by_fragment)
-                segments_ZYX[at] = apply_table(labels_ZYX, by_segment)
+                for name, ids_ZYX in out.items():
+                    ids_ZYX[part.slices_ZYX(self.core.min)] = apply_table(labels_ZYX, tables[name])
         with context.record.phase("write"):
-            context.layer(self.fragments).write(self.core, fragments_ZYX)
-            context.layer(self.segmentation).write(self.core, segments_ZYX)
+            for name, ids_ZYX in out.items():
+                context.layer(name).write(self.core, ids_ZYX)
 
     def _tables(self, context: Context, index: Vec) -> tuple[np.ndarray, np.ndarray]:
         name = self.leaves.name(0, index)
