@@ -47,12 +47,14 @@ def components(values_ZYX: np.ndarray, core: BBox, connectivity: int) -> Compone
         raise LimitError(
             f"core {core} has {core.voxels} voxels; a leaf holds fewer than {TOO_MANY}: use smaller chunks"
         )
-    found = cc3d.connected_components(values_ZYX, connectivity=connectivity, out_dtype=np.uint32)
-    labels_ZYX = np.ascontiguousarray(found)
+    values_ZYX = np.ascontiguousarray(values_ZYX)  # cc3d 4.1 mislabels views that are one voxel thick
+    if values_ZYX.dtype == np.uint64:
+        values_ZYX = values_ZYX.view(np.int64)  # cc3d 4.1 fails on a lone voxel of 2^63 or more; equality is the same
+    labels_ZYX = cc3d.connected_components(values_ZYX, connectivity=connectivity, out_dtype=np.uint32)
     n = int(labels_ZYX.max())
     first, voxels = np.empty(n, np.int64), np.zeros(n, np.uint64)
     _number(labels_ZYX.reshape(-1), np.zeros(n + 1, np.uint32), first, voxels)
-    values = np.ascontiguousarray(values_ZYX).reshape(-1)[first].astype(np.uint64)
+    values = values_ZYX.reshape(-1)[first].astype(np.uint64)
     return Components(labels_ZYX, ids_at(first, core), voxels, values)
 
 
