@@ -60,10 +60,9 @@ def components(values_ZYX: np.ndarray, core: BBox, connectivity: int) -> Compone
 
 def above(image_ZYX: np.ndarray, threshold: float) -> Bool:
     """bool [z, y, x]: where an image is above a threshold, compared exactly; NaN is not."""
-    if image_ZYX.dtype.kind in "uib":
-        out: Bool = image_ZYX > math.floor(threshold)
-        return out
-    return np.greater(image_ZYX, np.float64(threshold))
+    bound = math.floor(threshold) if image_ZYX.dtype.kind in "uib" else np.float64(threshold)
+    out: Bool = image_ZYX > bound
+    return out
 
 
 @kernel

@@ -1,13 +1,13 @@
-"""Connected components of a whole volume, as plainly as they can be said: flood every voxel, remember its least code."""
+"""Connected components of a whole volume, as plainly as can be said: flood from every voxel."""
 
 from __future__ import annotations
 
 import itertools
 
 import numpy as np
-from oracles.stitching import voxel_code
 
 from emseg.tasks.volume.bbox import BBox
+from oracles.stitching import voxel_code
 
 
 def flooded(values_ZYX: np.ndarray, bbox: BBox, connectivity: int, dust_vx: int = 0) -> np.ndarray:
