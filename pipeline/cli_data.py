@@ -122,15 +122,14 @@ def components(
     as_json: AsJson = False,
 ) -> None:
     """Connected components of labels or of a thresholded image, over chunks, exact: ids and dust by the whole."""
-    from emseg.pipeline.components import connected_components
+    from emseg.pipeline.components import ComponentRules, connected_components
 
+    rules = ComponentRules(connectivity, dust_vx, number(above, "--above") if above else None)
     with bars(f"components {labels}") as watch:
         values = connected_components(
             labels,
             out,
-            connectivity=connectivity,
-            dust_vx=dust_vx,
-            above=number(above, "--above") if above else None,
+            rules,
             chunk_vx=numbers(chunk_vx, "--chunk-vx"),
             bbox=box_of(bbox),
             mip=mip,

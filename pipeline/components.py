@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from emseg.pipeline.plan import Plan
@@ -28,13 +29,35 @@ RELABEL_VX = 512  # greatest side of a chunk of the output
 TREE = ("component", "merge")  # stages where components settle
 
 
+@dataclass(frozen=True)
+class ComponentRules:
+    """What is one component.
+
+    connectivity: 6 (voxels that share a face), 18 (and an edge) or 26 (and a corner).
+    dust_vx: components of fewer voxels, in all chunks together, become 0.
+    above: voxels of an image above this value are foreground; None: voxels of one label belong together.
+    """
+
+    connectivity: int = 26
+    dust_vx: int = 0
+    above: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.connectivity not in AXES:
+            raise ConfigError(
+                f"--connectivity {self.connectivity}: choose 6 (faces), 18 (and edges) or 26 (and corners)"
+            )
+        if self.dust_vx < 0:
+            raise ConfigError(f"--dust-vx {self.dust_vx}: a voxel count is 0 or more")
+        if self.above is not None and not math.isfinite(self.above):
+            raise ConfigError(f"--above {self.above}: give a finite number")
+
+
 def connected_components(
     labels: str,
     out: str,
+    rules: ComponentRules,
     *,
-    connectivity: int = 26,
-    dust_vx: int = 0,
-    above: float | None = None,
     chunk_vx: Vec = (256, 256, 256),
     bbox: BBox | None = None,
     mip: int = 0,
@@ -45,11 +68,9 @@ def connected_components(
     """Write the components of a layer as a uint64 segmentation; id = 1 + code of the least voxel.
 
     Args:
-        labels: layer of integers, 0 background; neighbours of one label are connected. With `above`, any image.
+        labels: layer of integers, 0 background; or of an image, if `rules` say above what.
         out: the layer to make.
-        connectivity: 6 (faces), 18 (and edges) or 26 (and corners).
-        dust_vx: components of fewer voxels, in all chunks together, become 0.
-        above: voxels above this value are foreground.
+        rules: what is one component.
         chunk_vx: a leaf of the tree; it never shows in the result.
         bbox: where, at `mip`; default: the whole layer.
         mip: of `labels`.
@@ -57,27 +78,14 @@ def connected_components(
         workers: processes.
 
     Returns:
-        layer, bbox, connectivity, dust_vx, components (their number), chunks, records.
+        layer, bbox, connectivity, dust_vx, above, components (their number), chunks, records.
 
     Raises:
         ConfigError, LayerError: something does not fit; nothing was written. TaskFailedError: tasks failed for good.
     """
     source = open_layer(labels, mip)
-    _require_sound(source, connectivity, dust_vx, above)
-    box = _box(source, bbox)
-    leaves = Grid(box, chunk_vx)
-    about = {"connectivity": connectivity, "dust_vx": dust_vx, "above": above}
-    storage = (STORAGE_VX,) * 3
-    spec = LayerSpec(
-        "segmentation",
-        "uint64",
-        1,
-        box,
-        source.voxel_nm,
-        storage,
-        "compressed_segmentation",
-        emseg={"components": about},
-    )
+    _require_readable(source, rules)
+    leaves = Grid(_box(source, bbox), chunk_vx)
     url = canonical_url(out)
     place = canonical_url(records) if records else url + ".components"
     layers = {
@@ -85,28 +93,28 @@ def connected_components(
         "provisional": LayerRef("./layers/provisional"),
         "out": LayerRef(url),
     }
-    pins = {"source": json_digest(dict(source.info))}
-    plan = Plan(layers, _tiers(leaves, connectivity, dust_vx, above), pins)
-    provisional = joined_url(place, "layers", "provisional")
-    specs = {url: spec, provisional: provisional_spec(leaves, source.voxel_nm)}
+    plan = Plan(layers, _tiers(leaves, rules), {"source": json_digest(dict(source.info))})
+    specs = {
+        url: _spec(source, leaves.bbox, rules),
+        joined_url(place, "layers", "provisional"): provisional_spec(leaves, source.voxel_nm),
+    }
     run = run_small(plan, place, workers, watch, specs)
-    found = _counted(plan, Ledger(run))
-    said = {"layer": url, "bbox": str(box), "connectivity": connectivity, "dust_vx": dust_vx}
-    return {**said, "components": found, "chunks": len(leaves), "records": run.url}
+    said = {"layer": url, "bbox": str(leaves.bbox), **asdict(rules)}
+    return {**said, "components": _counted(plan, Ledger(run)), "chunks": len(leaves), "records": run.url}
 
 
-def _require_sound(source: Layer, connectivity: int, dust_vx: int, above: float | None) -> None:
-    if connectivity not in AXES:
-        raise ConfigError(f"--connectivity {connectivity}: choose 6 (faces), 18 (and edges) or 26 (and corners)")
-    if dust_vx < 0:
-        raise ConfigError(f"--dust-vx {dust_vx}: a voxel count is 0 or more")
-    if above is not None and not math.isfinite(above):
-        raise ConfigError(f"--above {above}: give a finite number")
-    if source.channels != 1 or (above is None and source.dtype.kind not in "ui"):
+def _require_readable(source: Layer, rules: ComponentRules) -> None:
+    if source.channels != 1 or (rules.above is None and source.dtype.kind not in "ui"):
         raise ConfigError(
             f"{source.where}: holds {source.channels} channels of {source.dtype}; labels are one channel of integers "
             "(an image of one channel takes --above)"
         )
+
+
+def _spec(source: Layer, box: BBox, rules: ComponentRules) -> LayerSpec:
+    about = {"components": asdict(rules)}
+    storage = (STORAGE_VX,) * 3
+    return LayerSpec("segmentation", "uint64", 1, box, source.voxel_nm, storage, "compressed_segmentation", emseg=about)
 
 
 def _box(source: Layer, bbox: BBox | None) -> BBox:
@@ -120,11 +128,11 @@ def _box(source: Layer, bbox: BBox | None) -> BBox:
     return box
 
 
-def _tiers(leaves: Grid, connectivity: int, dust_vx: int, above: float | None) -> tuple[Tier, ...]:
+def _tiers(leaves: Grid, rules: ComponentRules) -> tuple[Tier, ...]:
     tree = {"leaves": tree_field(leaves)}
-    joining = {**tree, "connectivity": connectivity, "dust_vx": dust_vx}
-    final = {**tree, "rules": vars(Rules.dust_only(dust_vx))}
-    first = {**joining, "source": "source", "provisional": "provisional", "above": above}
+    joining = {**tree, "connectivity": rules.connectivity, "dust_vx": rules.dust_vx}
+    final = {**tree, "rules": vars(Rules.dust_only(rules.dust_vx))}
+    first = {**joining, "source": "source", "provisional": "provisional", "above": rules.above}
     last = {**final, "provisional": "provisional", "fragments": "", "segmentation": "out"}
     leaf = zip(leaves.chunk_vx, leaves.bbox.size, strict=True)
     sides = [min(-(-min(c, n) // STORAGE_VX) * STORAGE_VX, RELABEL_VX) for c, n in leaf]

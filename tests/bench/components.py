@@ -27,7 +27,7 @@ from igneous.task_creation import create_ccl_equivalence_tasks, create_ccl_face_
 from igneous.tasks.image.ccl import create_relabeling
 from taskqueue import LocalTaskQueue
 
-from emseg.pipeline.components import connected_components
+from emseg.pipeline.components import ComponentRules, connected_components
 from emseg.tasks.arrays.contingency import contingency
 from emseg.tasks.volume.bbox import BBox
 from emseg.tasks.volume.info import LayerSpec
@@ -56,8 +56,7 @@ numpy.save(sys.argv[2], labels)
 def by_emseg(source: str, out: str, connectivity: int, dust_vx: int, chunk_vx: tuple[int, int, int] = CHUNK) -> None:
     """One worker process."""
     above = 0.0 if source.endswith("mask") else None
-    options: dict[str, Any] = {"connectivity": connectivity, "dust_vx": dust_vx, "above": above, "chunk_vx": chunk_vx}
-    connected_components(source, out, **options)
+    connected_components(source, out, ComponentRules(connectivity, dust_vx, above), chunk_vx=chunk_vx)
 
 
 def by_cc3d(source: str, out: str, connectivity: int, dust_vx: int) -> None:

@@ -15,7 +15,7 @@ from laws.component_sweeps import of_the_whole
 
 from emseg.pipeline import small
 from emseg.pipeline.check import check_run
-from emseg.pipeline.components import connected_components
+from emseg.pipeline.components import ComponentRules, connected_components
 from emseg.pipeline.execute import execute
 from emseg.pipeline.plan import Plan, load_plan
 from emseg.pipeline.receipts import Ledger
@@ -25,6 +25,7 @@ from emseg.tasks.volume.info import LayerSpec
 from emseg.tasks.volume.layer import create_layer, open_layer
 from emseg.tasks.volume.objects import Objects
 
+RULES = ComponentRules()
 BOX = BBox.sized((-5, 7, 3), (70, 33, 21))
 GRIDS = [(256, 256, 256), (16, 11, 7), (69, 32, 20), (24, 33, 5), (9, 16, 21)]
 
@@ -72,7 +73,7 @@ def test_every_grid_writes_the_same_objects(tmp_path: Path, labels: str, here: N
     """Five grids write the same bytes, `info` too: cc3d's components of the whole, dust by global size, and count."""
     values = open_layer(labels).read_ZYX(BOX)
     made = [
-        connected_components(labels, f"{tmp_path}/{n}", connectivity=connectivity, dust_vx=3, chunk_vx=chunk)
+        connected_components(labels, f"{tmp_path}/{n}", ComponentRules(connectivity, 3), chunk_vx=chunk)
         for n, chunk in enumerate(GRIDS)
     ]
     found = [digests(m["layer"]) for m in made]
@@ -86,7 +87,7 @@ def test_every_grid_writes_the_same_objects(tmp_path: Path, labels: str, here: N
 
 def test_every_object_is_proved(tmp_path: Path, labels: str, here: None) -> None:
     """The records hold a digest of every object that the tasks wrote, and all agree."""
-    made = connected_components(labels, f"{tmp_path}/out", chunk_vx=(32, 32, 32), records=f"{tmp_path}/records")
+    made = connected_components(labels, f"{tmp_path}/out", RULES, chunk_vx=(32, 32, 32), records=f"{tmp_path}/records")
     assert made["records"] == f"file://{tmp_path}/records"
     run = Objects(made["records"])
     plan, ledger = load_plan(run), Ledger(run)
@@ -101,11 +102,11 @@ def test_every_object_is_proved(tmp_path: Path, labels: str, here: None) -> None
 def test_a_box_and_a_mip(tmp_path: Path, labels: str, here: None) -> None:
     """Only the box is labelled; at another mip the voxels are that mip's."""
     box = BBox.of((0, 9, 4), (21, 40, 20))
-    made = connected_components(labels, f"{tmp_path}/box", bbox=box, chunk_vx=(10, 10, 10))
+    made = connected_components(labels, f"{tmp_path}/box", RULES, bbox=box, chunk_vx=(10, 10, 10))
     layer = open_layer(made["layer"])
     assert layer.bounds == box
     assert np.array_equal(layer.read_ZYX(box), of_the_whole(open_layer(labels).read_ZYX(box), box, 26, 0))
-    made = connected_components(labels, f"{tmp_path}/mip", mip=1, chunk_vx=(10, 10, 10))
+    made = connected_components(labels, f"{tmp_path}/mip", RULES, mip=1, chunk_vx=(10, 10, 10))
     assert made["components"] == 1
     assert open_layer(made["layer"]).voxel_nm == (16, 16, 80)
 
@@ -116,7 +117,9 @@ def test_an_image_above_a_threshold(tmp_path: Path, here: None, dtype: str) -> N
     box = BBox.sized((0, 0, 0), (20, 20, 20))
     image = np.random.default_rng(1).integers(0, 8, box.shape_ZYX).astype(dtype)
     create_layer(f"{tmp_path}/image", LayerSpec("image", dtype, 1, box, (4, 4, 4), (20, 20, 20))).write(box, image)
-    made = connected_components(f"{tmp_path}/image", f"{tmp_path}/out", above=5.0, chunk_vx=(7, 8, 9), connectivity=6)
+    made = connected_components(
+        f"{tmp_path}/image", f"{tmp_path}/out", ComponentRules(6, above=5.0), chunk_vx=(7, 8, 9)
+    )
     assert np.array_equal(open_layer(made["layer"]).read_ZYX(box), of_the_whole(image > 5, box, 6, 0))
 
 
@@ -133,8 +136,10 @@ def test_an_image_above_a_threshold(tmp_path: Path, here: None, dtype: str) -> N
 )
 def test_what_does_not_fit_is_refused_first(tmp_path: Path, labels: str, options: dict[str, Any], match: str) -> None:
     """One line says what is wrong, and nothing was written."""
+    options = dict(options)
+    rules = {name: options.pop(name) for name in ("connectivity", "dust_vx", "above") if name in options}
     with pytest.raises((ConfigError, LayerError), match=match) as caught:
-        connected_components(labels, f"{tmp_path}/out", **options)
+        connected_components(labels, f"{tmp_path}/out", ComponentRules(**rules), **options)
     assert caught.value.exit_code == 2
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
@@ -146,18 +151,18 @@ def test_images_are_no_labels(tmp_path: Path) -> None:
     for name, dtype, channels in (("a", "float32", 1), ("b", "uint8", 3)):
         create_layer(f"{tmp_path}/{name}", LayerSpec("image", dtype, channels, box, (4, 4, 4), (8, 8, 8)))
         with pytest.raises(ConfigError, match="takes --above"):
-            connected_components(f"{tmp_path}/{name}", f"{tmp_path}/out")
+            connected_components(f"{tmp_path}/{name}", f"{tmp_path}/out", RULES)
 
 
 def test_other_rules_need_another_place(tmp_path: Path, labels: str, here: None) -> None:
     """With another dust the layer, or the records, are refused and left as they were."""
     options: dict[str, Any] = {"chunk_vx": (40, 40, 40)}
-    made = connected_components(labels, f"{tmp_path}/out", **options)
+    made = connected_components(labels, f"{tmp_path}/out", RULES, **options)
     before = digests(made["layer"])
     with pytest.raises(LayerError, match="exists with another info"):
-        connected_components(labels, f"{tmp_path}/out", dust_vx=9, **options)
+        connected_components(labels, f"{tmp_path}/out", ComponentRules(dust_vx=9), **options)
     with pytest.raises(PlanChangedError):
-        connected_components(labels, f"{tmp_path}/else", records=made["records"], dust_vx=9, **options)
+        connected_components(labels, f"{tmp_path}/else", ComponentRules(dust_vx=9), records=made["records"], **options)
     assert digests(made["layer"]) == before
 
 
