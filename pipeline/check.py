@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from emseg.pipeline.excluding import CELL_LAYERS, cells_digest
-from emseg.pipeline.plan import Plan
+from emseg.pipeline.plan import RELATIVE, Plan
 from emseg.pipeline.queue_census import Census
 from emseg.pipeline.receipts import Ledger
 from emseg.tasks.predict import levels_key, model_key
 from emseg.tasks.volume.errors import EmsegError, TransientError
 from emseg.tasks.volume.layer import open_layer
+from emseg.tasks.volume.objects import Objects
 from emseg.tasks.volume.url import joined_url
 
 THREADS = 4
@@ -54,17 +55,17 @@ class Checked:
 
 def check_run(plan: Plan, ledger: Ledger, watch: Callable[[int], None] = lambda done: None) -> Checked:
     """Read every object that receipts of the plan name, or that it pins, and compare digests."""
-    census = Census(plan, ledger, list(plan.tiers))
+    census, stores = Census(plan, ledger, list(plan.tiers)), _Stores(plan, ledger.run)
     found = Checked(sum(census.planned.values()), sum(census.done.values()))
     for where, state in _pinned(plan, ledger):
         found.add(where, state)
     with ThreadPoolExecutor(THREADS) as pool:
         for key in (key for key in plan.keys() if census.exists(key)):
             outputs = (ledger.receipt(key) or {}).get("outputs", {})
-            states = pool.map(lambda item: _state(ledger, *item), outputs.items())
+            states = pool.map(lambda item: stores.state(*item), outputs.items())
             wrong = 0
             for name, state in zip(outputs, states, strict=True):
-                found.add(ledger.run.where(name), state)
+                found.add(stores.where(name), state)
                 wrong += bool(state)
             found.damaged += [key] if wrong else []
             watch(found.objects)
@@ -79,8 +80,36 @@ def _unreceipted(census: Census, plan: Plan, ledger: Ledger) -> list[str]:
     return [ledger.run.where(f"receipts/{key}.json") for key, _ in zip(keys, range(NAMED), strict=False)]
 
 
-def _state(ledger: Ledger, name: str, digest: str) -> str:
-    stored = ledger.run.get_stored(name)
+class _Stores:
+    """Where the objects that receipts name are: in the run directory, or in a layer that lies elsewhere."""
+
+    def __init__(self, plan: Plan, run: Objects) -> None:
+        self.run = run
+        self.elsewhere = {name: ref.url for name, ref in plan.layers.items() if not ref.url.startswith(RELATIVE)}
+        self.opened: dict[str, Objects] = {}
+
+    def _place(self, name: str) -> tuple[Objects, str]:
+        folder, _, key = name.partition("/")
+        layer, _, inside = key.partition("/")
+        if folder != "layers" or layer not in self.elsewhere:
+            return self.run, name
+        if layer not in self.opened:
+            self.opened[layer] = Objects(self.elsewhere[layer])
+        return self.opened[layer], inside
+
+    def where(self, name: str) -> str:
+        """Place of an object, for people."""
+        store, key = self._place(name)
+        return store.where(key)
+
+    def state(self, name: str, digest: str) -> str:
+        """'missing', 'corrupt' or '' for an object as its receipt says."""
+        store, key = self._place(name)
+        return _state(store, key, digest)
+
+
+def _state(store: Objects, key: str, digest: str) -> str:
+    stored = store.get_stored(key)
     if stored is None:
         return "missing"
     return "" if stored.digest == digest else "corrupt"
@@ -91,7 +120,7 @@ def _pinned(plan: Plan, ledger: Ledger) -> Iterator[tuple[str, str]]:
     for pin, digest in plan.pins.items():
         if pin in KEYS:
             name = KEYS[pin](digest)
-            yield ledger.run.where(name), _state(ledger, name, digest)
+            yield ledger.run.where(name), _state(ledger.run, name, digest)
         elif pin in CELL_LAYERS:
             yield joined_url(ledger.run.url, "layers", pin), _cells_state(ledger, pin, digest)
 

@@ -1,4 +1,4 @@
-"""Commands around a run: ingest, stats, phantom, evaluate, view, train, demo."""
+"""Commands around a run: ingest, stats, components, phantom, evaluate, view, train, demo."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Records = Annotated[str, typer.Option(help="folder that keeps what was read, so 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (ingest, stats, phantom, evaluate, view, demo):
+    for command in (ingest, stats, components, phantom, evaluate, view, demo):
         app.command(name=command.__name__)(command)
     trainer = typer.Typer(help="Train a model from a config file.", no_args_is_help=True, rich_markup_mode=None)
     trainer.command(name="affinity")(train_affinity)
@@ -42,6 +42,18 @@ def numbers(text: str, what: str, kind: type[int] | type[float] = int) -> tuple[
     except ValueError:
         raise ConfigError(f"{what} {text!r}: give three numbers x,y,z such as 64,64,64") from None
     return (x, y, z)
+
+
+def number(text: str, what: str) -> float:
+    """A number.
+
+    Raises:
+        ConfigError: something else.
+    """
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigError(f"{what} {text!r}: give a number such as 0.5") from None
 
 
 def box_of(text: str) -> BBox | None:
@@ -111,6 +123,38 @@ def stats(
             source, out, mip=mip, workers=workers_of(Engine(workers=workers)), records=records, watch=watch
         )
     say(values, as_json, f"wrote {out}: mean {values['mean']:.2f}, std {values['std']:.2f}")
+
+
+def components(
+    labels: Annotated[str, typer.Argument(help="label layer: path or URL; with --above, an image")],
+    out: Annotated[str, typer.Argument(help="layer to make: path or URL")],
+    connectivity: Annotated[int, typer.Option(help="6: faces, 18: and edges, 26: and corners")] = 26,
+    dust_vx: Annotated[int, typer.Option(help="components of fewer voxels in all become 0")] = 0,
+    above: Annotated[str, typer.Option(help="voxels above this value are foreground; default: labels")] = "",
+    chunk_vx: Annotated[str, typer.Option(help="x,y,z of a chunk; never shows in the result")] = "256,256,256",
+    bbox: Box = "",
+    mip: Annotated[int, typer.Option(min=0, help="resolution level")] = 0,
+    records: Annotated[str, typer.Option(help="folder for records of the work; default: OUT.components")] = "",
+    workers: Workers = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Connected components of labels or of a thresholded image, over chunks, exact: ids and dust by the whole."""
+    from emseg.pipeline.components import ComponentRules, connected_components
+
+    rules = ComponentRules(connectivity, dust_vx, number(above, "--above") if above else None)
+    with bars(f"components {labels}") as watch:
+        values = connected_components(
+            labels,
+            out,
+            rules,
+            chunk_vx=numbers(chunk_vx, "--chunk-vx"),
+            bbox=box_of(bbox),
+            mip=mip,
+            records=records,
+            workers=workers_of(Engine(workers=workers)),
+            watch=watch,
+        )
+    say(values, as_json, f"{values['components']} components in {values['layer']}, {values['bbox']}")
 
 
 def phantom(

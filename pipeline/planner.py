@@ -7,7 +7,7 @@ died is run again, and a directory that holds a plan holds all that its tasks ne
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
@@ -19,19 +19,19 @@ from emseg.pipeline.plan import Plan, is_stored, store_plan
 from emseg.pipeline.recommended import with_recommended
 from emseg.pipeline.start import Start, start_of
 from emseg.pipeline.tier import Need, Tier
+from emseg.pipeline.tree import provisional_spec, tree_field, tree_tiers
 from emseg.tasks.arrays.rules import Rules
 from emseg.tasks.arrays.weights import TOP, weight_threshold
 from emseg.tasks.context import LayerRef
 from emseg.tasks.volume.bbox import BBox, Vec, vec
 from emseg.tasks.volume.codes import require_coded
 from emseg.tasks.volume.errors import ConfigError
-from emseg.tasks.volume.grid import Grid, tree_levels
+from emseg.tasks.volume.grid import Grid
 from emseg.tasks.volume.info import LayerSpec, VoxelNm, new_info, parse_scale
 from emseg.tasks.volume.layer import create_layer
 from emseg.tasks.volume.objects import Objects
 from emseg.tasks.volume.url import canonical_url, joined_url
 
-PROVISIONAL_CHUNK_VX = (32, 128)  # sides of a storage chunk of provisional labels; a leaf that none divides is one
 ONE = (1, 1, 1)
 
 
@@ -119,18 +119,22 @@ def _require_whole(name: str, chunk_vx: Vec, storage_vx: Vec, size: Vec) -> None
 
 def _specs(config: RunConfig, start: Start, bbox: BBox) -> dict[str, LayerSpec]:
     storage = vec(config.layers.chunk_vx)
-    leaf = config.stages.fragment.chunk_vx if start.chunks is None else start.chunks.grid.chunk_vx
     specs: dict[str, LayerSpec] = {}
     if start.spec is not None:
         specs["affinities"] = LayerSpec(
             "image", "uint8", len(start.spec.offsets), bbox, start.voxel_nm, storage, "raw", "zstd", emseg=start.about
         )
-    provisional = vec([_divisor(min(c, n)) for c, n in zip(leaf, bbox.size, strict=True)])
-    labelled = bbox if start.chunks is None else start.chunks.provisional_box(provisional)
-    specs["provisional"] = LayerSpec("segmentation", "uint32", 1, labelled, start.voxel_nm, provisional, "raw", "zstd")
+    provisional = provisional_spec(_leaves(config, start, bbox), start.voxel_nm)
+    if start.chunks is not None:
+        provisional = replace(provisional, bbox=start.chunks.provisional_box(provisional.chunk_vx))
+    specs["provisional"] = provisional
     about = {"training": start.training} if start.training else {}
     specs["fragments"] = specs["segmentation"] = label_spec(config, bbox, start.voxel_nm, about)
     return specs
+
+
+def _leaves(config: RunConfig, start: Start, bbox: BBox) -> Grid:
+    return Grid(bbox, config.stages.fragment.chunk_vx) if start.chunks is None else start.chunks.grid
 
 
 def label_spec(config: RunConfig, bbox: BBox, voxel_nm: VoxelNm, about: Mapping[str, Any]) -> LayerSpec:
@@ -139,12 +143,6 @@ def label_spec(config: RunConfig, bbox: BBox, voxel_nm: VoxelNm, about: Mapping[
     factors = (vec(down.factor),) * down.mips
     form = ("compressed_segmentation", "gzip")
     return LayerSpec("segmentation", "uint64", 1, bbox, voxel_nm, storage, *form, factors, about)
-
-
-def _divisor(side: int) -> int:
-    """Side of a storage chunk that a leaf of this side holds a whole number of."""
-    least, greatest = PROVISIONAL_CHUNK_VX
-    return next((d for d in range(min(side, greatest), least - 1, -1) if side % d == 0), side)
 
 
 def _predict(config: RunConfig, start: Start, bbox: BBox, excluded: Excluded) -> tuple[Tier, ...]:
@@ -171,28 +169,16 @@ def _predict(config: RunConfig, start: Start, bbox: BBox, excluded: Excluded) ->
 def _stitch(config: RunConfig, start: Start, bbox: BBox, excluded: Excluded) -> tuple[Tier, ...]:
     stages = config.stages
     _require_whole("relabel", stages.relabel.chunk_vx, config.layers.chunk_vx, bbox.size)
-    leaves = Grid(bbox, stages.fragment.chunk_vx) if start.chunks is None else start.chunks.grid
+    leaves = _leaves(config, start, bbox)
     rules = vars(rules_of(config))
-    shape = {"bbox": {"min": bbox.min, "max": bbox.max}, "chunk_vx": leaves.chunk_vx}
-    tree = {"leaves": {**shape, "overlap_vx": leaves.overlap_vx} if start.chunks else shape, "rules": rules}
+    tree = {"leaves": tree_field(leaves), "rules": rules}
     needs = (Need("predict", ONE, ONE),) if start.spec is not None else ()
     own = {"affinities": start.form, "provisional": "provisional", "exclusion": excluded.fields}
     own |= {"given": start.given} if start.given else {}
     tiers = [Tier("fragment", "fragment", leaves, {**tree, **own}, needs)]
     if start.chunks is not None:
         tiers = start.chunks.tiers(tree, excluded.fields)
-    levels = tree_levels(leaves)
-    for level in range(1, levels + 1):
-        below = Need(tiers[-1].name)
-        fields = {**tree, "level": level}
-        tiers.append(Tier(f"merge/L{level}", "merge", leaves.scaled(2**level), fields, (below,), "big"))
-    for level in range(levels, 0, -1):
-        above = (Need(f"resolve/L{level + 1}"),) if level < levels else ()
-        fields = {**tree, "level": level, "levels": levels}
-        grid = leaves.scaled(2**level)
-        tiers.append(
-            Tier(f"resolve/L{level}", "resolve", grid, fields, (Need(f"merge/L{level}"), *above), "big", final=True)
-        )
+    tiers += tree_tiers(leaves, Need(tiers[-1].name), ("merge", tree), tree)
     final = {**tree, "provisional": "provisional", "fragments": "fragments", "segmentation": "segmentation"}
     grid = Grid(bbox, stages.relabel.chunk_vx)
     tiers.append(Tier("relabel", "relabel", grid, final, (Need("resolve/L1"),), final=True))

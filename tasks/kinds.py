@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from emseg.tasks.base import Task
+from emseg.tasks.component_leaf import ComponentLeaf
+from emseg.tasks.component_merge import ComponentMerge
 from emseg.tasks.conflicts import ConflictCell
 from emseg.tasks.downsample import Downsample
 from emseg.tasks.fragment import Fragment
@@ -24,6 +26,8 @@ from emseg.tasks.verify import Verify
 KINDS: Mapping[str, type[Task]] = {
     task.kind: task
     for task in (
+        ComponentLeaf,
+        ComponentMerge,
         ConflictCell,
         Downsample,
         Fragment,

@@ -1,4 +1,4 @@
-"""Write the final fragments and segments of one chunk, from the provisional labels of every leaf that it meets."""
+"""Write the final segments, and fragments, of one chunk, from the provisional labels of every leaf that it meets."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ class Relabel(Task):
     Attributes:
         leaves: the tree.
         rules: for dust; their threshold may be above the tree's own.
-        provisional, fragments, segmentation: layers to read, and to write; fragments '' are not written again.
+        provisional, fragments, segmentation: layers to read, and to write; fragments ''
+            where there are none, or none again.
     """
 
     kind: ClassVar[str] = "relabel"
@@ -37,7 +38,7 @@ class Relabel(Task):
     segmentation: str
 
     def execute(self, context: Context) -> None:
-        """Look up every label of the core and write both layers."""
+        """Look up every label of the core and write each layer."""
         written = [name for name in (self.fragments, self.segmentation) if name]
         out_CZYX = np.zeros((len(written), *self.core.shape_ZYX), np.uint64)
         grid, labels = self.leaves.leaves, context.layer(self.provisional)

@@ -21,7 +21,7 @@ from emseg.tasks.arrays.rules import Rules
 from emseg.tasks.arrays.sides import excluded_box, weights_box
 from emseg.tasks.arrays.union import unite
 from emseg.tasks.volume.bbox import BBox
-from emseg.tasks.volume.codes import X_LIMIT, Y_LIMIT, Y_SHIFT, Z_LIMIT, Z_SHIFT, require_coded
+from emseg.tasks.volume.codes import ids_at, require_coded
 from emseg.tasks.volume.errors import LayerError, LimitError
 
 NONE = 7  # best edge of a background voxel
@@ -72,7 +72,7 @@ def fragments(weights_CZYX: U16, core: BBox, bbox: BBox, rules: Rules) -> Fragme
     n = unite_core(weights_CZYX[(slice(None), *inside)], best_ZYX[inside], rules.w_low, rules.w_high, labels_ZYX)
     first, voxels = np.empty(n, np.int64), np.zeros(n, np.uint64)
     number(labels_ZYX.reshape(-1), first, voxels)
-    return Fragments(labels_ZYX, ids_in(first, core), voxels, best_ZYX)
+    return Fragments(labels_ZYX, ids_at(first, core), voxels, best_ZYX)
 
 
 def require_countable(core: BBox) -> None:
@@ -85,14 +85,6 @@ def require_countable(core: BBox) -> None:
         raise LimitError(
             f"core {core} has {core.voxels} voxels; a leaf holds fewer than {BACKGROUND}: take smaller chunks"
         )
-
-
-def ids_in(first: np.ndarray, core: BBox) -> U64:
-    """uint64 piece ids of flat indices into a core."""
-    z, y, x = np.unravel_index(first, core.shape_ZYX)
-    low = [int(c) for c in core.min]
-    code = (z + (low[2] + Z_LIMIT)) << Z_SHIFT | (y + (low[1] + Y_LIMIT)) << Y_SHIFT | (x + (low[0] + X_LIMIT))
-    return (code + 1).astype(np.uint64)
 
 
 def without_excluded(weights_CZYX: U16, excluded_ZYX: Bool, core: BBox, bbox: BBox) -> U16:

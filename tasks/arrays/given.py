@@ -12,14 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from emseg.tasks.arrays.columns import U8, U16, U64, Bool
-from emseg.tasks.arrays.fragments import BACKGROUND, Pieces, ids_in, number, require_countable
+from emseg.tasks.arrays.fragments import BACKGROUND, Pieces, number, require_countable
 from emseg.tasks.arrays.kernel import kernel
 from emseg.tasks.arrays.leaf import LeafResult, leaf_of
 from emseg.tasks.arrays.rules import Rules
 from emseg.tasks.arrays.sides import excluded_box, given_box, weights_box
 from emseg.tasks.arrays.union import unite
 from emseg.tasks.volume.bbox import BBox
-from emseg.tasks.volume.codes import require_coded
+from emseg.tasks.volume.codes import ids_at, require_coded
 from emseg.tasks.volume.errors import LayerError
 
 
@@ -43,7 +43,7 @@ def given_leaf(
         given_ZYX = np.where(outside, np.uint64(0), given_ZYX)
     inside = core.slices_ZYX(box.min)
     labels_ZYX, first, voxels = components(given_ZYX[inside])
-    pieces = Pieces(labels_ZYX, ids_in(first, core), voxels)
+    pieces = Pieces(labels_ZYX, ids_at(first, core), voxels)
 
     def on(axis: int, weights: U16) -> U8:
         at = inside[2 - axis].start

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from emseg.tasks.arrays.columns import I64, U32, U64, Columns
 from emseg.tasks.arrays.faces import compact
 from emseg.tasks.arrays.forest import Forest, Up
-from emseg.tasks.arrays.fragments import ids_in, require_countable
+from emseg.tasks.arrays.fragments import require_countable
 from emseg.tasks.arrays.kernel import kernel
 from emseg.tasks.arrays.leaf import leaf_clusters, leaf_tables
 from emseg.tasks.arrays.rows import Rows
@@ -25,6 +25,7 @@ from emseg.tasks.arrays.rules import Rules
 from emseg.tasks.arrays.settle import settle
 from emseg.tasks.arrays.sides import SIDES, open_sides
 from emseg.tasks.volume.bbox import BBox, Vec, vec
+from emseg.tasks.volume.codes import ids_at
 from emseg.tasks.volume.errors import LayerError
 from emseg.tasks.volume.grid import Grid
 
@@ -65,7 +66,7 @@ def instance_leaf(given_ZYX: npt.NDArray[Any], grid: Grid, index: Vec, rules: Ru
     labels_ZYX, pieces = _numbered(given_ZYX, core.slices_ZYX(whole.min))
     inner_ZYX = np.ascontiguousarray(labels_ZYX[core.slices_ZYX(whole.min)])
     first, voxels = _first_and_voxels(inner_ZYX, pieces)
-    ids = ids_in(first, core)
+    ids = ids_at(first, core)
     sides, slabs = np.zeros(pieces, np.uint8), {}
     for bit in range(6):
         if open_sides(core, grid.bbox) >> bit & 1:

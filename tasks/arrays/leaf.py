@@ -17,7 +17,7 @@ from emseg.tasks.arrays.parts import FIRST_EDGE, FIRST_MAX
 from emseg.tasks.arrays.rows import Rows
 from emseg.tasks.arrays.rules import Rules
 from emseg.tasks.arrays.settle import Clusters, Settled, settle
-from emseg.tasks.arrays.sides import SIDES, open_sides, side_bit, weights_box
+from emseg.tasks.arrays.sides import SIDES, open_sides, sides_of_pieces, weights_box
 from emseg.tasks.arrays.size_rule import MaxRows, PartColumns
 from emseg.tasks.volume.bbox import BBox
 
@@ -63,7 +63,7 @@ def leaf_of(pieces: Pieces, weights_CZYX: U16, on: Crossing, core: BBox, bbox: B
     inside = core.slices_ZYX(weights_box(core, bbox).min)
     rows = contact_rows(pieces.labels_ZYX, weights_CZYX[(slice(None), *inside)], core)
     mask = open_sides(core, bbox)
-    sides = _sides_of_pieces(pieces, mask)
+    sides = sides_of_pieces(pieces.labels_ZYX, len(pieces.piece_ids), mask)
     settled = settle(leaf_clusters(pieces.piece_ids, pieces.voxels, rows, sides, rules), rules)
     faces = {
         SIDES[bit]: _face(weights_CZYX, pieces, inside, bit // 2, bool(bit % 2), on)
@@ -79,17 +79,6 @@ def _plane(array_ZYX: np.ndarray, inside: Slices, axis: int, at: int) -> np.ndar
     index = [at if 2 - a == axis else s for a, s in enumerate(inside)]
     out: np.ndarray = array_ZYX[tuple(index)]
     return out
-
-
-def _sides_of_pieces(pieces: Pieces, mask: int) -> U8:
-    """uint8[n]: mask of the open sides on which each piece lies."""
-    sides = np.zeros(len(pieces.piece_ids) + 1, np.uint8)
-    for axis in range(3):
-        for high in (False, True):
-            bit = side_bit(axis, high)
-            if mask & bit:
-                sides[_plane(pieces.labels_ZYX, WHOLE, axis, -1 if high else 0)] |= np.uint8(bit)
-    return sides[1:]
 
 
 def leaf_clusters(piece_ids: U64, voxels: U64, rows: Rows, sides: U8, rules: Rules) -> Clusters:

@@ -22,7 +22,7 @@ from emseg.tasks.arrays.ids import index_of, require_ascending
 from emseg.tasks.arrays.rows import Rows
 from emseg.tasks.arrays.rules import Rules
 from emseg.tasks.arrays.settle import Clusters, Settled, settle
-from emseg.tasks.arrays.sides import side_bit
+from emseg.tasks.arrays.sides import inner_sides, side_bit
 from emseg.tasks.arrays.size_rule import MaxRows, PartColumns
 from emseg.tasks.arrays.union import flatten, roots_of_pairs
 from emseg.tasks.volume.bbox import Vec
@@ -59,7 +59,7 @@ class _Inside:
 
     def __init__(self, children: Sequence[tuple[Vec, Up]]) -> None:
         self.ups = [up for _, up in children]
-        inner = _inner_sides([index for index, _ in children])
+        inner = inner_sides([index for index, _ in children])
         piece = np.concatenate([up.piece for up in self.ups])
         order = np.argsort(piece, kind="stable")
         self.piece = piece[order]
@@ -114,21 +114,6 @@ class _Inside:
         """int64[fragments]: least fragment number of each after F."""
         flatten(self.parent)
         return self.parent
-
-
-def _inner_sides(indices: Sequence[Vec]) -> list[int]:
-    """Mask of the sides of each child that face another child."""
-    here = set(indices)
-    masks = []
-    for index in indices:
-        mask = 0
-        for axis in range(3):
-            for high in (False, True):
-                beside = list(index)
-                beside[axis] += 1 if high else -1
-                mask |= side_bit(axis, high) * (tuple(beside) in here)
-        masks.append(mask)
-    return masks
 
 
 def _clusters(inside: _Inside, rows: Sequence[Rows], root: I64, rules: Rules) -> tuple[Clusters, I64]:

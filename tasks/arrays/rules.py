@@ -36,6 +36,11 @@ class Rules:
             raise ConfigError(f"min_size_vx {self.min_size_vx}, dust_vx {self.dust_vx}: voxel counts are 0 or more")
 
     @classmethod
+    def dust_only(cls, dust_vx: int) -> Rules:
+        """Rules of a tree without weights, such as that of connected components: only dust counts."""
+        return cls(1, TOP, 0, TOP, dust_vx)
+
+    @classmethod
     def of(
         cls,
         t_low: str | float | Decimal,

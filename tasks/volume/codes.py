@@ -50,6 +50,15 @@ def require_coded(box: BBox, what: str) -> None:
         raise ConfigError(f"{what} {box}: {error}") from None
 
 
+def ids_at(first: np.ndarray, box: BBox) -> np.ndarray:
+    """uint64 ids (1 + code) of the voxels at flat indices [z, y, x] of a box."""
+    z, y, x = np.unravel_index(first, box.shape_ZYX)
+    low = [int(c) for c in box.min]
+    code = (z + (low[2] + Z_LIMIT)) << Z_SHIFT | (y + (low[1] + Y_LIMIT)) << Y_SHIFT | (x + (low[0] + X_LIMIT))
+    out: np.ndarray = (code + 1).astype(np.uint64)
+    return out
+
+
 def codes_of_box(box: BBox) -> np.ndarray:
     """uint64 [z, y, x]: the code of every voxel of a box."""
     require_coded(box, "box")

@@ -13,6 +13,7 @@ PACKAGES = ("models", "tasks", "pipeline")
 FILES = sorted(p.relative_to(ROOT) for package in PACKAGES for p in (ROOT / package).rglob("*.py"))
 SHARED = ("base", "context", "exclusion")  # of tasks: what every task may import
 LINES, FUNCTION_LINES, PARAMETERS = 350, 60, 10
+OPTIONS = 12  # parameters of a command: they are what a person may type
 
 
 def module(path: Path) -> str:
@@ -135,12 +136,13 @@ def test_nothing_is_evaluated_or_unpickled(path):
 
 @pytest.mark.parametrize("path", FILES, ids=str)
 def test_files_and_functions_are_short(path):
-    """No file above 350 lines, no function above 60 lines or 10 parameters."""
+    """No file above 350 lines, no function above 60 lines or 10 parameters (12 options of a command)."""
+    most = OPTIONS if path.name.startswith("cli") else PARAMETERS
     assert len((ROOT / path).read_text().splitlines()) <= LINES
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.FunctionDef):
             assert node.end_lineno - node.lineno < FUNCTION_LINES, node.name
-            assert len(node.args.args) + len(node.args.kwonlyargs) <= PARAMETERS, node.name
+            assert len(node.args.args) + len(node.args.kwonlyargs) <= most, node.name
 
 
 @pytest.mark.parametrize("path", FILES, ids=str)

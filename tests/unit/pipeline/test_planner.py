@@ -12,7 +12,7 @@ import pytest
 
 from emseg.pipeline.config import RunConfig
 from emseg.pipeline.plan import Plan
-from emseg.pipeline.planner import _divisor, plan_run
+from emseg.pipeline.planner import plan_run
 from emseg.tasks.predict import lattice_of
 from emseg.tasks.volume.bbox import BBox
 from emseg.tasks.volume.errors import ConfigError, EmsegError, LayerError, PlanChangedError
@@ -58,14 +58,6 @@ def test_every_key_of_a_plan_makes_a_task(tmp_path: Path, image: str) -> None:
     keys = list(plan.keys())
     assert len(keys) == sum(plan.planned().values()) == len(set(keys))
     assert all(plan.task(key).key == key for key in keys)
-
-
-@pytest.mark.parametrize("side", [1, 31, 40, 64, 131, 192, 251, 257, 1021])
-def test_provisional_storage_chunks_fit_a_leaf_and_are_never_crumbs(side: int) -> None:
-    """A leaf of any size, a prime too, is a whole number of storage chunks, each 32 voxels or the whole leaf a side."""
-    chunk = _divisor(side)
-    assert side % chunk == 0
-    assert chunk == side or 32 <= chunk <= 128
 
 
 def test_producers_and_dependants_are_inverse(tmp_path: Path, image: str) -> None:

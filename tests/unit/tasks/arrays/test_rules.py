@@ -13,6 +13,14 @@ def test_rules_are_read_from_probabilities() -> None:
     assert Rules.of("0.02", "0.98", 200, 0.5, 30) == Rules(1311, 64225, 200, 32768, 30)
 
 
+def test_rules_of_a_tree_without_weights_hold_dust() -> None:
+    """No edge below probability 1 would join anything, and no size is small."""
+    rules = Rules.dust_only(7)
+    assert (rules.w_low, rules.w_mean, rules.min_size_vx, rules.dust_vx) == (1, 65535, 0, 7)
+    with pytest.raises(ConfigError):
+        Rules.dust_only(-1)
+
+
 @pytest.mark.parametrize(
     ("low", "high", "small", "mean", "dust"),
     [(0, 9, 1, 1, 0), (9, 8, 1, 1, 0), (1, 65536, 1, 1, 0), (1, 2, -1, 1, 0), (1, 2, 1, 65536, 0), (1, 2, 1, 1, -1)],

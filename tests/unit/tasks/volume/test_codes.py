@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emseg.tasks.volume.bbox import BBox
-from emseg.tasks.volume.codes import X_LIMIT, Z_LIMIT, codes_of_box, require_coded, voxel_code, voxel_of
+from emseg.tasks.volume.codes import X_LIMIT, Z_LIMIT, codes_of_box, ids_at, require_coded, voxel_code, voxel_of
 from emseg.tasks.volume.errors import ConfigError
 
 xy = st.integers(-X_LIMIT, X_LIMIT - 1)
@@ -45,6 +45,15 @@ def test_codes_of_a_box_are_those_of_its_voxels(low, size):
     assert codes_ZYX.dtype == np.uint64
     for z, y, x in np.ndindex(codes_ZYX.shape):
         assert int(codes_ZYX[z, y, x]) == voxel_code((low[0] + x, low[1] + y, low[2] + z))
+
+
+@given(st.tuples(*[st.integers(-1000, 1000)] * 3), st.tuples(*[st.integers(1, 4)] * 3))
+def test_ids_of_flat_indices_are_one_more_than_the_codes(low, size):
+    """Id 1 + code of every voxel of a box, by its place in C-order."""
+    box = BBox.sized(low, size)
+    ids = ids_at(np.arange(box.voxels), box)
+    assert ids.dtype == np.uint64
+    assert np.array_equal(ids, codes_of_box(box).reshape(-1) + np.uint64(1))
 
 
 @pytest.mark.parametrize("axis", range(3))
