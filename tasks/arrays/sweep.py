@@ -14,6 +14,7 @@ import numpy as np
 from emseg.tasks.arrays.columns import U16, U64, Bool
 from emseg.tasks.arrays.cut import cut
 from emseg.tasks.arrays.faces import FacePair
+from emseg.tasks.arrays.finish import Meeting, finished, named
 from emseg.tasks.arrays.forest import Down, Forest, Up
 from emseg.tasks.arrays.leaf import LeafResult, leaf
 from emseg.tasks.arrays.node import node
@@ -29,11 +30,17 @@ Tree = list[dict[Vec, Forest]]  # level 0: leaves
 
 @dataclass(frozen=True)
 class Climbed:
-    """The way up: the leaves, all forests, and what the top node hands on (nothing, where no side is open)."""
+    """The way up: the leaves, all forests, and what the nodes of the top level hand on."""
 
     leaves: dict[Vec, LeafResult]
     tree: Tree
-    up: Up
+    ups: dict[Vec, Up]
+
+    @property
+    def up(self) -> Up:
+        """What the one top node hands on (nothing, where no side is open)."""
+        (up,) = self.ups.values()
+        return up
 
 
 @dataclass(frozen=True)
@@ -44,18 +51,25 @@ class Swept:
     segments_ZYX: U64
 
 
-def climb(weights_CZYX: U16, bbox: BBox, cuts: Cuts, rules: Rules, excluded_ZYX: Bool | None = None) -> Climbed:
-    """Leaves and nodes over the box that `cuts` span, which may be a part of `bbox`.
+def climb(
+    weights_CZYX: U16,
+    bbox: BBox,
+    cuts: Cuts,
+    rules: Rules,
+    excluded_ZYX: Bool | None = None,
+    levels: int | None = None,
+) -> Climbed:
+    """Leaves and nodes over the box that `cuts` span, which may be a part of `bbox`; up to `levels`, if given.
 
     weights_CZYX: uint16 [3, z, y, x] over bbox; excluded_ZYX: bool [z, y, x] over bbox.
     """
     leaves = dict(_leaves(weights_CZYX, bbox, cuts, rules, excluded_ZYX))
     tree: Tree = [{index: result.forest for index, result in leaves.items()}]
     ups = {index: result.up for index, result in leaves.items()}
-    while len(ups) > 1 or len(tree) == 1:
+    while len(tree) <= levels if levels is not None else len(ups) > 1 or len(tree) == 1:
         ups, forests = _level(ups, leaves, cuts, rules, len(tree))
         tree.append(forests)
-    return Climbed(leaves, tree, next(iter(ups.values())))
+    return Climbed(leaves, tree, ups)
 
 
 def sweep(weights_CZYX: U16, bbox: BBox, cuts: Cuts, rules: Rules, excluded_ZYX: Bool | None = None) -> Swept:
@@ -63,10 +77,44 @@ def sweep(weights_CZYX: U16, bbox: BBox, cuts: Cuts, rules: Rules, excluded_ZYX:
     return descend(climb(weights_CZYX, bbox, cuts, rules, excluded_ZYX), bbox, cuts, rules)
 
 
-def descend(climbed: Climbed, bbox: BBox, cuts: Cuts, rules: Rules) -> Swept:
-    """Fragments and segments after the way up; the threshold of `rules` may be above that of the way up."""
+def sweep_by_rounds(
+    weights_CZYX: U16,
+    bbox: BBox,
+    cuts: Cuts,
+    rules: Rules,
+    excluded_ZYX: Bool | None = None,
+    levels: int = 1,
+    partitions: int = 2,
+) -> Swept:
+    """As `sweep`, but above `levels` the tree is finished by rounds over partitions."""
+    climbed = climb(weights_CZYX, bbox, cuts, rules, excluded_ZYX, levels)
+    kept = finished(climbed.ups, meetings(climbed, cuts), rules, partitions).kept
+    return descend(climbed, bbox, cuts, rules, named(kept, climbed.ups, rules))
+
+
+def meetings(climbed: Climbed, cuts: Cuts) -> Iterator[Meeting]:
+    """Every two nodes of the top level that meet, with the leaf faces between them."""
+    level = len(climbed.tree) - 1
+    for upper in climbed.ups:
+        for axis in range(3):
+            lower = vec([i - (a == axis) for a, i in enumerate(upper)])
+            if lower in climbed.ups:
+                yield lower, upper, list(_between(climbed.leaves, cuts, upper, level, axis))
+
+
+def _between(leaves: dict[Vec, LeafResult], cuts: Cuts, upper: Vec, level: int, axis: int) -> Iterator[FacePair]:
+    for index in leaves:
+        if vec([i >> level for i in index]) == upper and index[axis] == upper[axis] << level:
+            yield _pair(leaves, cuts, index, axis)
+
+
+def descend(climbed: Climbed, bbox: BBox, cuts: Cuts, rules: Rules, downs: dict[Vec, Down] | None = None) -> Swept:
+    """Fragments and segments after the way up; the threshold of `rules` may be above that of the way up.
+
+    downs: final ids of what the top level hands on; none where it hands on nothing.
+    """
     fragments_ZYX, segments_ZYX = np.zeros((2, *bbox.shape_ZYX), np.uint64)
-    for index, down in _downs(climbed.tree, rules).items():
+    for index, down in _downs(climbed.tree, rules, downs).items():
         at = _core(cuts, index).slices_ZYX(bbox.min)
         by_fragment, by_segment = lookup_tables(down)
         fragments_ZYX[at] = apply_table(climbed.leaves[index].labels_ZYX, by_fragment)
@@ -107,22 +155,27 @@ def _level(
 
 def _pairs(leaves: dict[Vec, LeafResult], cuts: Cuts, parent: Vec, level: int) -> Iterator[FacePair]:
     """Leaf faces that meet inside a node but not inside one of its children."""
-    for index, upper in leaves.items():
+    for index in leaves:
         if vec([i >> level for i in index]) != parent:
             continue
         for axis in range(3):
             half = 1 << (level - 1)
             if index[axis] % (2 * half) != half:
                 continue
-            below = vec([i - (a == axis) for a, i in enumerate(index)])
-            name = "xyz"[axis]
-            origin = _core(cuts, index).min
-            yield FacePair(leaves[below].faces[name + "+"], upper.faces[name + "-"], axis, origin)
+            yield _pair(leaves, cuts, index, axis)
 
 
-def _downs(tree: Tree, rules: Rules) -> dict[Vec, Down]:
-    """Final ids of every leaf's handles, from the root down."""
-    downs = {index: Down.empty() for index in tree[-1]}
+def _pair(leaves: dict[Vec, LeafResult], cuts: Cuts, upper: Vec, axis: int) -> FacePair:
+    """The faces between a leaf and the one below it along an axis."""
+    below = vec([i - (a == axis) for a, i in enumerate(upper)])
+    name = "xyz"[axis]
+    low, high = leaves[below].faces[name + "+"], leaves[upper].faces[name + "-"]
+    return FacePair(low, high, axis, _core(cuts, upper).min)
+
+
+def _downs(tree: Tree, rules: Rules, downs: dict[Vec, Down] | None = None) -> dict[Vec, Down]:
+    """Final ids of every leaf's handles, from the top level down."""
+    downs = downs or {index: Down.empty() for index in tree[-1]}
     for level in range(len(tree) - 1, 0, -1):
         below: dict[Vec, Down] = {}
         for index, forest in tree[level].items():
