@@ -13,19 +13,22 @@ from typing import Any
 from emseg.models.spec import ModelSpec
 from emseg.pipeline.config import RunConfig
 from emseg.pipeline.excluding import Excluded, excluded_of
+from emseg.pipeline.node_memory import rounds_of
 from emseg.pipeline.plan import Plan, store_plan
 from emseg.pipeline.recommended import with_recommended
 from emseg.pipeline.start import Start, start_of
 from emseg.pipeline.tier import Need, Tier
+from emseg.pipeline.tree_tiers import down_tiers, up_tiers
 from emseg.tasks.arrays.rules import Rules
 from emseg.tasks.context import LayerRef
 from emseg.tasks.volume.bbox import BBox, Vec, vec
 from emseg.tasks.volume.codes import require_coded
 from emseg.tasks.volume.errors import ConfigError
-from emseg.tasks.volume.grid import Grid, tree_levels
+from emseg.tasks.volume.grid import Grid
 from emseg.tasks.volume.info import LayerSpec, VoxelNm, new_info, parse_scale
 from emseg.tasks.volume.layer import create_layer
 from emseg.tasks.volume.objects import Objects
+from emseg.tasks.volume.tree import Tree
 from emseg.tasks.volume.url import canonical_url, joined_url
 
 PROVISIONAL_CHUNK_VX = (32, 128)  # sides of a storage chunk of provisional labels; a leaf that none divides is one
@@ -159,25 +162,19 @@ def _predict(config: RunConfig, start: Start, bbox: BBox, excluded: Excluded) ->
 def _stitch(config: RunConfig, start: Start, bbox: BBox, excluded: Excluded) -> tuple[Tier, ...]:
     stages = config.stages
     _require_whole("relabel", stages.relabel.chunk_vx, config.layers.chunk_vx, bbox.size)
-    leaves = Grid(bbox, stages.fragment.chunk_vx)
-    rules = vars(rules_of(config))
-    tree = {"leaves": {"bbox": {"min": bbox.min, "max": bbox.max}, "chunk_vx": leaves.chunk_vx}, "rules": rules}
+    tree = Tree(bbox, vec(stages.fragment.chunk_vx), stages.merge.fan_out)
+    rounds = rounds_of(tree, stages.merge)
+    shape = {
+        "bbox": {"min": bbox.min, "max": bbox.max},
+        "chunk_vx": tree.chunk_vx,
+        "fan_out": tree.fan_out,
+    }
+    shared = {"leaves": shape, "rules": vars(rules_of(config))}
     needs = (Need("predict", ONE, ONE),) if start.spec is not None else ()
     own = {"affinities": start.form, "provisional": "provisional", "exclusion": excluded.fields}
-    tiers = [Tier("fragment", "fragment", leaves, {**tree, **own}, needs)]
-    levels = tree_levels(leaves)
-    for level in range(1, levels + 1):
-        below = Need("fragment" if level == 1 else f"merge/L{level - 1}")
-        fields = {**tree, "level": level}
-        tiers.append(Tier(f"merge/L{level}", "merge", leaves.scaled(2**level), fields, (below,), "big"))
-    for level in range(levels, 0, -1):
-        above = (Need(f"resolve/L{level + 1}"),) if level < levels else ()
-        fields = {**tree, "level": level, "levels": levels}
-        grid = leaves.scaled(2**level)
-        tiers.append(
-            Tier(f"resolve/L{level}", "resolve", grid, fields, (Need(f"merge/L{level}"), *above), "big", final=True)
-        )
-    final = {**tree, "provisional": "provisional", "fragments": "fragments", "segmentation": "segmentation"}
+    tiers = [Tier("fragment", "fragment", tree.leaves, {**shared, **own}, needs)]
+    tiers += [*up_tiers(tree, shared, rounds), *down_tiers(tree, shared, rounds)]
+    final = {**shared, "provisional": "provisional", "fragments": "fragments", "segmentation": "segmentation"}
     grid = Grid(bbox, stages.relabel.chunk_vx)
     tiers.append(Tier("relabel", "relabel", grid, final, (Need("resolve/L1"),), final=True))
     return tuple(tiers)

@@ -82,4 +82,4 @@ def stitch(plan: Plan, run: Objects, config: EngineConfig, watch: Watch = lambda
             f"{run.url}: chunks lack receipts: {', '.join(missing[:NAMED])}{more}; let workers finish, or see "
             "`emseg status`"
         )
-    return run_plan(plan, run, config, watch, lambda tier: tier.final or tier.kind == "merge")
+    return run_plan(plan, run, config, watch, lambda tier: not tier.chunked)

@@ -56,7 +56,7 @@ def status_of(plan: Plan, ledger: Ledger) -> Status:
 
 def missing_keys(plan: Plan, ledger: Ledger, count: int) -> list[str]:
     """The first keys of chunk stages that lack receipts."""
-    chunks = (key for tier in plan.tiers if not tier.final and tier.kind != "merge" for key in tier.keys())
+    chunks = (key for tier in plan.tiers if tier.chunked for key in tier.keys())
     return list(itertools.islice((k for k in chunks if not ledger.exists(k)), count))
 
 

@@ -6,13 +6,17 @@ from collections.abc import Mapping
 
 from emseg.tasks.base import Task
 from emseg.tasks.downsample import Downsample
+from emseg.tasks.enter import Enter
 from emseg.tasks.fragment import Fragment
+from emseg.tasks.gather import Gather
 from emseg.tasks.ingest import Ingest
 from emseg.tasks.merge import Merge
+from emseg.tasks.naming import NameSegments
 from emseg.tasks.phantom import Phantom
 from emseg.tasks.predict import Predict
 from emseg.tasks.relabel import Relabel
 from emseg.tasks.resolve import Resolve
+from emseg.tasks.rounds import Round
 from emseg.tasks.score import Score
 from emseg.tasks.stats import Stats
 from emseg.tasks.tally import Tally
@@ -22,13 +26,17 @@ KINDS: Mapping[str, type[Task]] = {
     task.kind: task
     for task in (
         Downsample,
+        Enter,
         Fragment,
+        Gather,
         Ingest,
         Merge,
+        NameSegments,
         Phantom,
         Predict,
         Relabel,
         Resolve,
+        Round,
         Score,
         Stats,
         Tally,

@@ -59,7 +59,7 @@ def arrived(state: State, came: Mail, linkage: Linkage) -> State:
 def _sent(state: State, record: R) -> R:
     """Rows of vertices that leave, addressed to where they go."""
     to = state.vertices.to[place_of(state.vertices, record.columns()["at"])]
-    return replace(record, at=to)
+    return type(record)(**{**record.columns(), "at": to})
 
 
 def _renamed(others: U64, told: Notes) -> U64:

@@ -1,6 +1,10 @@
-"""The merge tree over a grid of leaves: nodes of 2 × 2 × 2 children, and which leaf faces meet inside a node.
+"""The merge tree over a grid of leaves: which nodes are whose children, and which leaf faces meet inside a node.
 
-Level 0 are the leaves; node (x, y, z) of level L holds the leaves whose index, shifted right by L bits, is (x, y, z).
+Level 0 are the leaves. Every level joins `fan_out` nodes along some axes:
+1. Short nodes grow first: an axis waits while the nodes are twice as long along it as along the shortest open axis, so
+   that nodes of anisotropic leaves soon are cubes, and the axes with more leaves are joined in the last levels.
+2. The level that would join the rest along several axes is split into one level an axis, the longest axis last: the
+   faces that the root sees are the smallest that there are, and its children few.
 """
 
 from __future__ import annotations
@@ -8,26 +12,64 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from emseg.tasks.volume.bbox import BBox, Vec, vec
+from emseg.tasks.volume.errors import ConfigError
 from emseg.tasks.volume.grid import Grid, key_of
 
 
 @dataclass(frozen=True)
 class Tree:
-    """A tree over the leaves of `chunk_vx` in `bbox`."""
+    """A tree over the leaves of `chunk_vx` in `bbox`; a node joins `fan_out` along each axis of its level."""
 
     bbox: BBox
     chunk_vx: Vec
+    fan_out: int = 2
+
+    def __post_init__(self) -> None:
+        if self.fan_out < 2:
+            raise ConfigError(f"fan_out {self.fan_out}: a node joins at least 2 along an axis")
 
     @property
     def leaves(self) -> Grid:
         """The grid of leaves."""
         return Grid(self.bbox, self.chunk_vx)
 
+    @cached_property
+    def factors(self) -> tuple[Vec, ...]:
+        """How many nodes of the level below levels 1, 2, … join along x, y, z; at least one level."""
+        shape, length = list(self.leaves.shape), list(self.chunk_vx)
+        out: list[list[int]] = []
+        while max(shape) > 1:
+            still = [axis for axis in range(3) if shape[axis] > 1]
+            shortest = min(length[axis] for axis in still)
+            out.append([1, 1, 1])
+            for axis in still:
+                if length[axis] < 2 * shortest:
+                    out[-1][axis] = self.fan_out
+                    shape[axis], length[axis] = -(-shape[axis] // self.fan_out), length[axis] * self.fan_out
+        return (*map(vec, out[:-1]), *self._one_axis_a_level(out[-1] if out else [1, 1, 1]))
+
+    def _one_axis_a_level(self, last: list[int]) -> list[Vec]:
+        axes = sorted((axis for axis in range(3) if last[axis] > 1), key=lambda axis: (self.bbox.size[axis], -axis))
+        return [vec([last[a] if a == axis else 1 for a in range(3)]) for axis in axes] or [(1, 1, 1)]
+
+    @cached_property
+    def levels(self) -> int:
+        """Level of the root."""
+        return len(self.factors)
+
+    def leaves_a_side(self, level: int) -> Vec:
+        """Leaves along each axis of a whole node."""
+        out = [1, 1, 1]
+        for factor in self.factors[:level]:
+            out = [a * f for a, f in zip(out, factor, strict=True)]
+        return vec(out)
+
     def nodes(self, level: int) -> Grid:
         """The grid of nodes of a level."""
-        return self.leaves.scaled(2**level)
+        return self.leaves.scaled(self.leaves_a_side(level))
 
     def name(self, level: int, index: Vec) -> str:
         """Name of a node in keys of tables: L<level>/x_y_z."""
@@ -43,13 +85,24 @@ class Tree:
 
     def pairs(self, level: int, index: Vec) -> Iterator[tuple[Vec, Vec, int]]:
         """(lower leaf, upper leaf, axis) of every two leaves that meet inside a node but in no child of it."""
-        leaves, half = self.leaves, 1 << (level - 1)
+        factor, below = self.factors[level - 1], self.leaves_a_side(level - 1)
         for axis in range(3):
-            middle = (2 * index[axis] + 1) * half
-            if middle >= leaves.shape[axis]:
-                continue
-            spans = [range(i << level, min((i + 1) << level, n)) for i, n in zip(index, leaves.shape, strict=True)]
-            spans[axis] = range(middle, middle + 1)
-            for z, y, x in itertools.product(*reversed(spans)):
-                upper = vec([x, y, z])
-                yield vec([i - (a == axis) for a, i in enumerate(upper)]), upper, axis
+            for child in range(1, factor[axis]):
+                at = (index[axis] * factor[axis] + child) * below[axis]
+                for lower, upper in self._across(level, index, axis, at):
+                    yield lower, upper, axis
+
+    def faces(self, level: int, index: Vec, axis: int) -> Iterator[tuple[Vec, Vec]]:
+        """(lower leaf, upper leaf) of every two leaves that meet on the low side of a node along an axis."""
+        return self._across(level, index, axis, index[axis] * self.leaves_a_side(level)[axis])
+
+    def _across(self, level: int, index: Vec, axis: int, at: int) -> Iterator[tuple[Vec, Vec]]:
+        """Leaves of a node on both sides of a plane of leaves."""
+        shape, side = self.leaves.shape, self.leaves_a_side(level)
+        if not 0 < at < shape[axis]:
+            return
+        spans = [range(i * s, min((i + 1) * s, n)) for i, s, n in zip(index, side, shape, strict=True)]
+        spans[axis] = range(at, at + 1)
+        for z, y, x in itertools.product(*reversed(spans)):
+            upper = vec([x, y, z])
+            yield vec([i - (a == axis) for a, i in enumerate(upper)]), upper

@@ -1,0 +1,74 @@
+"""How much memory the nodes of the merge tree need, before any is made; and where the tree ends and rounds begin.
+
+A node holds what its children hand up. What is not settled in a child lies near its open sides (pieces, part lists and
+rows of the size rule), or is a row of the agglomeration between clusters that reach a side. So a child's tables are
+estimated by its open surface and its volume. The constants are of real affinities (about 160 voxels a fragment):
+`python tests/bench/node_bytes.py` shows them. Larger fragments need less.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from emseg.pipeline.config import MergeStage
+from emseg.tasks.volume.bbox import BBox, Vec
+from emseg.tasks.volume.errors import ConfigError
+from emseg.tasks.volume.limits import PARTITIONS
+from emseg.tasks.volume.tree import Tree
+
+SURFACE_BYTES = 18.0  # of the tables of a node, per voxel of its open sides
+VOLUME_BYTES = 0.09  # and per voxel inside
+NODE_FACTOR = 4.0  # peak of a node over the bytes of its children's tables
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """Rounds above level `level` of the tree, over so many partitions; at most so many rounds."""
+
+    level: int
+    partitions: int
+    most: int
+
+
+def table_bytes(core: BBox, bbox: BBox) -> int:
+    """Estimated bytes of what a node with this core hands up."""
+    open_vx = 0
+    for axis in range(3):
+        sides = (core.min[axis] > bbox.min[axis]) + (core.max[axis] < bbox.max[axis])
+        open_vx += sides * core.voxels // core.size[axis]
+    return math.ceil(SURFACE_BYTES * open_vx + (VOLUME_BYTES * core.voxels if open_vx else 0))
+
+
+def node_bytes(tree: Tree, level: int) -> int:
+    """Estimated peak bytes of the node of a level that needs most: of one in the middle, where every side is open."""
+    index: Vec = tuple(n // 2 if n < 4 else n // 2 - 1 for n in tree.nodes(level).shape)  # type: ignore[assignment]
+    below = tree.nodes(level - 1)
+    return math.ceil(NODE_FACTOR * sum(table_bytes(below.core(i), tree.bbox) for i in tree.children(level, index)))
+
+
+def rounds_of(tree: Tree, merge: MergeStage) -> Rounds | None:
+    """Where rounds begin, as the config says, or above the last level whose nodes fit the budget; None: nowhere.
+
+    Raises:
+        ConfigError: a level that the tree has not, or nodes of the first level pass the budget.
+    """
+    wanted = merge.rounds
+    fits = [level for level in range(1, tree.levels + 1) if node_bytes(tree, level) <= merge.node_bytes]
+    level = wanted.above_level or (max(fits) if fits else 0)
+    if not 1 <= level <= tree.levels:
+        raise ConfigError(
+            f"stages.merge: no level of the tree fits (levels 1 to {tree.levels} need "
+            f"{[node_bytes(tree, i) for i in range(1, tree.levels + 1)]} bytes a node, node_bytes {merge.node_bytes}, "
+            f"rounds.above_level {wanted.above_level}); raise node_bytes, or use smaller leaves"
+        )
+    if level == tree.levels:
+        return None
+    whole = NODE_FACTOR * sum(table_bytes(tree.nodes(level).core(i), tree.bbox) for i in tree.nodes(level).indices())
+    partitions = wanted.partitions or max(2, math.ceil(2 * whole / merge.node_bytes))
+    if partitions > PARTITIONS:
+        raise ConfigError(
+            f"stages.merge.rounds: {partitions} partitions of {merge.node_bytes} bytes would be needed, more than "
+            f"{PARTITIONS}; raise stages.merge.node_bytes"
+        )
+    return Rounds(level, partitions, wanted.most)
