@@ -1,24 +1,24 @@
 """How much memory the nodes of the merge tree need, before any is made; and where the tree ends and rounds begin.
 
-A node holds what its children hand up. What is not settled in a child lies near its open sides (pieces, part lists and
-rows of the size rule), or is a row of the agglomeration between clusters that reach a side. So a child's tables are
-estimated by its open surface and its volume. The constants are of real affinities (about 160 voxels a fragment):
-`python tests/bench/node_bytes.py` shows them. Larger fragments need less.
+A node holds what its children hand up: what is not settled in a child touches its open sides. On real affinities
+(fib25, about 160 voxels a fragment) the tables take 20 to 21.5 bytes per voxel of open surface in cubes of 60 to 240
+voxels a side, nearly half of it rows of the agglomeration, and a node peaks at 3.6 times its children's tables:
+`python tests/bench/node_bytes.py` shows both. Larger fragments need less.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
 from emseg.pipeline.config import MergeStage
-from emseg.tasks.volume.bbox import BBox, Vec
+from emseg.tasks.volume.bbox import BBox, vec
 from emseg.tasks.volume.errors import ConfigError
 from emseg.tasks.volume.limits import PARTITIONS
 from emseg.tasks.volume.tree import Tree
 
-SURFACE_BYTES = 18.0  # of the tables of a node, per voxel of its open sides
-VOLUME_BYTES = 0.09  # and per voxel inside
+SURFACE_BYTES = 21.5  # of the tables of a node, per voxel of its open sides
 NODE_FACTOR = 4.0  # peak of a node over the bytes of its children's tables
 
 
@@ -37,12 +37,12 @@ def table_bytes(core: BBox, bbox: BBox) -> int:
     for axis in range(3):
         sides = (core.min[axis] > bbox.min[axis]) + (core.max[axis] < bbox.max[axis])
         open_vx += sides * core.voxels // core.size[axis]
-    return math.ceil(SURFACE_BYTES * open_vx + (VOLUME_BYTES * core.voxels if open_vx else 0))
+    return math.ceil(SURFACE_BYTES * open_vx)
 
 
 def node_bytes(tree: Tree, level: int) -> int:
-    """Estimated peak bytes of the node of a level that needs most: of one in the middle, where every side is open."""
-    index: Vec = tuple(n // 2 if n < 4 else n // 2 - 1 for n in tree.nodes(level).shape)  # type: ignore[assignment]
+    """Estimated peak bytes of the node of a level that needs most: whole, and far from the box's sides."""
+    index = vec([min(1, max(0, n - 2)) for n in tree.nodes(level).shape])
     below = tree.nodes(level - 1)
     return math.ceil(NODE_FACTOR * sum(table_bytes(below.core(i), tree.bbox) for i in tree.children(level, index)))
 
@@ -54,8 +54,8 @@ def rounds_of(tree: Tree, merge: MergeStage) -> Rounds | None:
         ConfigError: a level that the tree has not, or nodes of the first level pass the budget.
     """
     wanted = merge.rounds
-    fits = [level for level in range(1, tree.levels + 1) if node_bytes(tree, level) <= merge.node_bytes]
-    level = wanted.above_level or (max(fits) if fits else 0)
+    fits = itertools.takewhile(lambda n: node_bytes(tree, n) <= merge.node_bytes, range(1, tree.levels + 1))
+    level = wanted.above_level or max(fits, default=0)
     if not 1 <= level <= tree.levels:
         raise ConfigError(
             f"stages.merge: no level of the tree fits (levels 1 to {tree.levels} need "
