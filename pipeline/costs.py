@@ -1,7 +1,7 @@
 """What a plan will cost, before it runs: tasks, bytes, objects, halo overhead, peak memory per task.
 
 Bytes are of uncompressed arrays. Peak memory is an estimate from the size of a task's arrays, checked against receipts
-in the tests; the graph tables of inner nodes depend on the data and are left out.
+in the tests; the graph tables of inner nodes depend on the data and are estimated by surface (`node_memory.py`).
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from emseg.models.spec import ModelSpec
+from emseg.pipeline.node_memory import level_bytes, node_bytes
 from emseg.pipeline.plan import Plan
 from emseg.pipeline.tier import Tier
 from emseg.tasks.predict import lattice_of
 from emseg.tasks.volume.grid import Grid
 from emseg.tasks.volume.info import LayerSpec
+from emseg.tasks.volume.tree import Tree
 
 PROCESS_BYTES = 450 << 20  # a worker with torch and CloudVolume loaded
 LEAF_BYTES = 34  # per voxel of a leaf's read box: codes, weights, labels, union-find, rows
@@ -33,6 +35,7 @@ class Price:
     objects: int = 0
     halo_overhead: dict[str, float] = field(default_factory=dict)
     peak_bytes_per_task: dict[str, int] = field(default_factory=dict)
+    tree_node_bytes: dict[str, int] = field(default_factory=dict)  # by tier: what a node or partition holds at its peak
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -49,6 +52,8 @@ def price_of(plan: Plan, specs: dict[str, LayerSpec], model: ModelSpec | None) -
             _fragment(price, tier)
         elif tier.kind == "relabel":
             _relabel(price, tier)
+        elif tier.kind in ("merge", "enter") or tier.name == "rounds/R0":
+            _tree(price, tier)
         elif tier.kind == "downsample":
             _downsample(price, tier)
         price.objects += len(tier.grid)  # receipts
@@ -94,6 +99,19 @@ def _fragment(price: Price, tier: Tier) -> None:
     price.bytes_read += 3 * read
     price.bytes_written += 4 * tier.grid.bbox.voxels
     price.peak_bytes_per_task["fragment"] = PROCESS_BYTES + _largest(tier.grid) * LEAF_BYTES
+
+
+def _tree(price: Price, tier: Tier) -> None:
+    tree, level = Tree.of_json(tier.fields["leaves"]), int(tier.fields["level"])
+    if tier.kind == "merge":
+        held = node_bytes(tree, level)
+    elif tier.kind == "enter":  # a node, and one that it meets
+        held = math.ceil(2 * level_bytes(tree, level) / len(tier.grid))
+    else:
+        held = math.ceil(level_bytes(tree, level) / int(tier.fields["partitions"]))
+    price.tree_node_bytes["rounds" if tier.kind == "round" else tier.name] = held
+    peak = price.peak_bytes_per_task
+    peak[tier.stage] = max(peak.get(tier.stage, 0), PROCESS_BYTES + held)
 
 
 def _relabel(price: Price, tier: Tier) -> None:

@@ -47,6 +47,13 @@ def node_bytes(tree: Tree, level: int) -> int:
     return math.ceil(NODE_FACTOR * sum(table_bytes(below.core(i), tree.bbox) for i in tree.children(level, index)))
 
 
+def level_bytes(tree: Tree, level: int) -> int:
+    """Estimated bytes that all partitions of rounds above a level hold together at their peak."""
+    size, shape = tree.bbox.size, tree.nodes(level).shape
+    open_vx = sum(2 * (shape[a] - 1) * tree.bbox.voxels // size[a] for a in range(3))
+    return math.ceil(NODE_FACTOR * SURFACE_BYTES * open_vx)
+
+
 def rounds_of(tree: Tree, merge: MergeStage) -> Rounds | None:
     """Where rounds begin, as the config says, or above the last level whose nodes fit the budget; None: nowhere.
 
@@ -64,8 +71,7 @@ def rounds_of(tree: Tree, merge: MergeStage) -> Rounds | None:
         )
     if level == tree.levels:
         return None
-    whole = NODE_FACTOR * sum(table_bytes(tree.nodes(level).core(i), tree.bbox) for i in tree.nodes(level).indices())
-    partitions = wanted.partitions or max(2, math.ceil(2 * whole / merge.node_bytes))
+    partitions = wanted.partitions or max(2, math.ceil(2 * level_bytes(tree, level) / merge.node_bytes))
     if partitions > PARTITIONS:
         raise ConfigError(
             f"stages.merge.rounds: {partitions} partitions of {merge.node_bytes} bytes would be needed, more than "

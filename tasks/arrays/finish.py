@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,10 +21,15 @@ Meeting = tuple[Vec, Vec, Iterable[FacePair]]  # lower child, upper child, the l
 
 @dataclass(frozen=True)
 class Finished:
-    """What the rounds leave in every partition, and how many there were."""
+    """What the rounds leave in every partition; how often each phase came."""
 
     kept: list[Kept]
-    rounds: int
+    phases: dict[str, int]
+
+    @property
+    def rounds(self) -> int:
+        """How many rounds there were."""
+        return sum(self.phases.values())
 
 
 def finished(children: Mapping[Vec, Up], meetings: Iterable[Meeting], rules: Rules, partitions: int) -> Finished:
@@ -33,12 +39,12 @@ def finished(children: Mapping[Vec, Up], meetings: Iterable[Meeting], rules: Rul
         letter = across((low, children[low]), (high, children[high]), pairs, rules)
         letters.append(posted(letter, partitions))
     turns = [started(mine, rules, partitions) for mine in zip(*letters, strict=True)]
-    rounds = 1
+    phases = Counter(["LARGE"])
     while turns[0].state.phase != Phase.DONE:
+        phases[turns[0].state.phase.name] += 1
         votes, mine = sum(turn.vote for turn in turns), _delivered([turn.letters for turn in turns])
         turns = [advanced(turn.state, came, votes, rules, partitions) for turn, came in zip(turns, mine, strict=True)]
-        rounds += 1
-    return Finished([kept_of(turn.state) for turn in turns], rounds)
+    return Finished([kept_of(turn.state) for turn in turns], dict(phases))
 
 
 def named(kept: Sequence[Kept], children: Iterable[Vec], rules: Rules) -> dict[Vec, Down]:

@@ -10,9 +10,10 @@ Level 0 are the leaves. Every level joins `fan_out` nodes along some axes:
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from emseg.tasks.volume.bbox import BBox, Vec, vec
 from emseg.tasks.volume.errors import ConfigError
@@ -30,6 +31,12 @@ class Tree:
     def __post_init__(self) -> None:
         if self.fan_out < 2:
             raise ConfigError(f"fan_out {self.fan_out}: a node joins at least 2 along an axis")
+
+    @classmethod
+    def of_json(cls, raw: Mapping[str, Any]) -> Tree:
+        """Tree of plain values, as a plan has them."""
+        box = raw["bbox"]
+        return cls(BBox.of(box["min"], box["max"]), vec(raw["chunk_vx"]), int(raw["fan_out"]))
 
     @property
     def leaves(self) -> Grid:
