@@ -24,11 +24,12 @@ NODE_FACTOR = 4.0  # peak of a node over the bytes of its children's tables
 
 @dataclass(frozen=True)
 class Rounds:
-    """Rounds above level `level` of the tree, over so many partitions; at most so many rounds."""
+    """Rounds above level `level` of the tree, over so many partitions; at most so many rounds up, and down."""
 
     level: int
     partitions: int
     most: int
+    most_down: int
 
 
 def table_bytes(core: BBox, bbox: BBox) -> int:
@@ -49,9 +50,18 @@ def node_bytes(tree: Tree, level: int) -> int:
 
 def level_bytes(tree: Tree, level: int) -> int:
     """Estimated bytes that all partitions of rounds above a level hold together at their peak."""
+    return math.ceil(NODE_FACTOR * SURFACE_BYTES * _open_vx(tree, level))
+
+
+def _open_vx(tree: Tree, level: int) -> int:
+    """Voxels on the open sides of all nodes of a level, those on an edge twice."""
     size, shape = tree.bbox.size, tree.nodes(level).shape
-    open_vx = sum(2 * (shape[a] - 1) * tree.bbox.voxels // size[a] for a in range(3))
-    return math.ceil(NODE_FACTOR * SURFACE_BYTES * open_vx)
+    return sum(2 * (shape[a] - 1) * tree.bbox.voxels // size[a] for a in range(3))
+
+
+def _naming_rounds(tree: Tree, level: int) -> int:
+    """Number of the last round down: stars over a path of n handles are done in log2 n + 1 large and small ones."""
+    return 2 * (_open_vx(tree, level).bit_length() + 2) + 4
 
 
 def rounds_of(tree: Tree, merge: MergeStage) -> Rounds | None:
@@ -77,4 +87,4 @@ def rounds_of(tree: Tree, merge: MergeStage) -> Rounds | None:
             f"stages.merge.rounds: {partitions} partitions of {merge.node_bytes} bytes would be needed, more than "
             f"{PARTITIONS}; raise stages.merge.node_bytes"
         )
-    return Rounds(level, partitions, wanted.most)
+    return Rounds(level, partitions, wanted.most, _naming_rounds(tree, level))

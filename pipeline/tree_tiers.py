@@ -12,7 +12,6 @@ from emseg.tasks.volume.grid import Grid
 from emseg.tasks.volume.tree import Tree
 
 ALL = (1 << 22,) * 3  # farther than any voxel or partition is from another
-NAMING_ROUNDS = 47  # number of the last: components of 2^32 handles take fewer
 ONE = (1, 1, 1)
 
 
@@ -42,8 +41,8 @@ def down_tiers(tree: Tree, fields: Mapping[str, Any], rounds: Rounds | None) -> 
         top, levels = rounds.level, rounds.level + 1
         shared = {**fields, "level": top, "partitions": rounds.partitions}
         before = f"rounds/R{rounds.most}"
-        for number in range(NAMING_ROUNDS + 1):
-            values = {**shared, "round": number, "most": NAMING_ROUNDS}
+        for number in range(rounds.most_down + 1):
+            values = {**shared, "round": number, "most": rounds.most_down}
             yield Tier(f"resolve/N{number}", "naming", _row(rounds), values, (_everything(before),), "big", final=True)
             before = f"resolve/N{number}"
         yield Tier("resolve/gather", "gather", tree.nodes(top), shared, (_everything(before),), "big", final=True)

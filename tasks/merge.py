@@ -27,6 +27,7 @@ class Merge(Task):
     """
 
     kind: ClassVar[str] = "merge"
+    version: ClassVar[int] = 2
 
     leaves: Tree
     rules: Rules

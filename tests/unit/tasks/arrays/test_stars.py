@@ -47,3 +47,9 @@ def test_a_long_path_takes_few_rounds() -> None:
     assert len(found) == 4095
     assert set(found.values()) == {0}
     assert rounds < 16
+
+
+def test_an_ordered_path_takes_as_many_rounds_as_its_length_has_bits() -> None:
+    """The bound by which rounds down are planned: log2 n + 1, for the order that is worst of all that were tried."""
+    ids = np.arange(1 << 12, dtype=np.uint64)
+    assert _components(ids[1:], ids[:-1], 2)[1] == 13
