@@ -10,6 +10,7 @@ from emseg.pipeline.plan import Plan
 from emseg.pipeline.receipts import Ledger
 from emseg.pipeline.rethreshold import base_layers, require_tree
 from emseg.pipeline.tier import Tier
+from emseg.tasks.volume.errors import ConfigError
 from emseg.tasks.volume.grid import Grid
 from emseg.tasks.volume.objects import Objects
 
@@ -20,10 +21,15 @@ def audit_plan(base: Plan, run: Objects, nodes: int, seed: int) -> Plan:
     """A derived plan that makes `nodes` random nodes again, each over cuts of its own.
 
     Raises:
-        IncompleteError: the tree is not finished.
+        ConfigError: a run from overlapping instances. IncompleteError: the tree is not finished.
     """
-    require_tree(base, Ledger(run))
     fragment = base.tier["fragment"]
+    if fragment.kind == "instances":
+        raise ConfigError(
+            f"{run.url}: a run from overlapping instances depends on its chunks and cannot be made again over others; "
+            "--verify takes runs from affinities"
+        )
+    require_tree(base, Ledger(run))
     shared = {name: fragment.fields[name] for name in ("leaves", "rules", "affinities", "exclusion")}
     drawn = random.Random(seed)  # noqa: S311  a sample, no secret
     tiers = []

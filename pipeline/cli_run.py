@@ -100,6 +100,10 @@ def _priced(price: Price) -> list[str]:
         halo, peak = price.halo_overhead.get(stage), price.peak_bytes_per_task.get(stage)
         lines.append(f"{stage:<12}{tasks:>12}{f'{halo:.2f}' if halo else '':>8}{human_bytes(peak) if peak else '':>14}")
     read, written = human_bytes(price.bytes_read), human_bytes(price.bytes_written)
+    if price.tree_node_bytes:
+        tier = max(price.tree_node_bytes, key=lambda name: price.tree_node_bytes[name])
+        above = " (rounds over partitions above)" if "rounds" in price.tree_node_bytes else ""
+        lines.append(f"a node of the tree holds up to {human_bytes(price.tree_node_bytes[tier])}, in {tier}{above}")
     return [*lines, f"reads {read}, writes {written} uncompressed, {price.objects} objects"]
 
 

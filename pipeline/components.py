@@ -11,7 +11,8 @@ from emseg.pipeline.receipts import Ledger
 from emseg.pipeline.runner import Watch
 from emseg.pipeline.small import run_small
 from emseg.pipeline.tier import Need, Tier
-from emseg.pipeline.tree import provisional_spec, tree_field, tree_tiers
+from emseg.pipeline.tree import provisional_spec, tree_field
+from emseg.pipeline.tree_tiers import down_tiers, up_tiers
 from emseg.tasks.arrays.borders import AXES
 from emseg.tasks.arrays.rules import Rules
 from emseg.tasks.base import json_digest
@@ -22,6 +23,7 @@ from emseg.tasks.volume.errors import ConfigError
 from emseg.tasks.volume.grid import Grid
 from emseg.tasks.volume.info import LayerSpec
 from emseg.tasks.volume.layer import Layer, open_layer
+from emseg.tasks.volume.tree import Tree
 from emseg.tasks.volume.url import canonical_url, joined_url
 
 STORAGE_VX = 64
@@ -129,7 +131,8 @@ def _box(source: Layer, bbox: BBox | None) -> BBox:
 
 
 def _tiers(leaves: Grid, rules: ComponentRules) -> tuple[Tier, ...]:
-    tree = {"leaves": tree_field(leaves)}
+    shape = Tree(leaves.bbox, leaves.chunk_vx)
+    tree = {"leaves": tree_field(shape)}
     joining = {**tree, "connectivity": rules.connectivity, "dust_vx": rules.dust_vx}
     final = {**tree, "rules": vars(Rules.dust_only(rules.dust_vx))}
     first = {**joining, "source": "source", "provisional": "provisional", "above": rules.above}
@@ -138,7 +141,8 @@ def _tiers(leaves: Grid, rules: ComponentRules) -> tuple[Tier, ...]:
     sides = [min(-(-min(c, n) // STORAGE_VX) * STORAGE_VX, RELABEL_VX) for c, n in leaf]
     return (
         Tier("component", "component_leaf", leaves, first),
-        *tree_tiers(leaves, Need("component"), ("component_merge", joining), final),
+        *up_tiers(shape, Need("component"), "component_merge", joining),
+        *down_tiers(shape, final),
         Tier("relabel", "relabel", Grid(leaves.bbox, vec(sides)), last, (Need("resolve/L1"),), final=True),
     )
 

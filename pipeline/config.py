@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from emseg.tasks.volume.limits import NODE_BYTES, PARTITIONS
+
 Triple = tuple[int, int, int]
 Size = tuple[
     Annotated[int, Field(ge=1, le=1 << 20)],
@@ -154,6 +156,16 @@ class FragmentStage(Section):
         return self
 
 
+class Rounds(Section):
+    """Rounds over partitions above the merge tree, where a root would pass its budget."""
+
+    above_level: int = Field(0, ge=0, le=64, description="last level of the tree; 0: as node_bytes decides")
+    partitions: int = Field(0, ge=0, le=PARTITIONS, description="partitions of a round; 0: as node_bytes decides")
+    most: int = Field(
+        2000, ge=10, le=10000, description="rounds that are planned; those after the last needed one do nothing"
+    )
+
+
 class MergeStage(Section):
     """Size rule and mean agglomeration: the inner nodes of the tree."""
 
@@ -165,6 +177,14 @@ class MergeStage(Section):
         Decimal("0.5"),
         description="merge while the score is at least this; of instances: the shared part of the smaller overlap",
     )
+    fan_out: int = Field(2, ge=2, le=8, description="how many nodes a node of the tree joins along an axis")
+    node_bytes: int = Field(
+        NODE_BYTES,
+        ge=1,
+        le=1 << 45,
+        description="memory of a node of the tree; where more is predicted, rounds over partitions finish the run",
+    )
+    rounds: Rounds = Field(Rounds(), description="rounds above the tree; no byte of the result depends on them")
 
 
 class RelabelStage(Section):

@@ -2,7 +2,7 @@
 
 Bytes are of uncompressed arrays: a chunk is read with all its channels, whatever is used of it. Peak memory is an
 estimate from the size of a task's arrays, held against receipts in the tests; the graph tables of inner nodes depend on
-the data and are left out.
+the data and are estimated by surface (`node_memory.py`).
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from emseg.models.spec import ModelSpec
+from emseg.pipeline.node_memory import level_bytes, node_bytes
 from emseg.pipeline.plan import Plan
 from emseg.pipeline.tier import Tier
 from emseg.tasks.predict import lattice_of
-from emseg.tasks.volume.bbox import BBox, vec
 from emseg.tasks.volume.grid import Grid
 from emseg.tasks.volume.info import LayerSpec, new_info, parse_scale
+from emseg.tasks.volume.tree import Tree
 
 PROCESS_BYTES = 550 << 20  # a worker with CloudVolume and compiled kernels loaded
 TORCH_BYTES = 250 << 20  # more, of one with a network
@@ -57,6 +58,7 @@ class Price:
     objects: int = 0
     halo_overhead: dict[str, float] = field(default_factory=dict)
     peak_bytes_per_task: dict[str, int] = field(default_factory=dict)
+    tree_node_bytes: dict[str, int] = field(default_factory=dict)  # by tier: what a node or partition holds at its peak
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -89,6 +91,8 @@ def price_of(plan: Plan, specs: Mapping[str, LayerSpec], model: ModelSpec | None
             _match(price, tier)
         elif tier.kind == "relabel":
             _relabel(price, tier)
+        elif tier.kind in ("merge", "enter") or tier.name == "rounds/R0":
+            _tree(price, tier)
         elif tier.kind == "downsample":
             _downsample(price, tier)
         price.objects += TASK_OBJECTS * len(tier.grid) + _tables(tier)
@@ -111,14 +115,13 @@ def _tables(tier: Tier) -> int:
         faces = sum(tasks // n * (n - 1) for n in tier.grid.shape)
         return 2 * tasks + 2 * faces  # forest and what goes up; both sides of each inner face
     if tier.kind == "resolve":
-        finer = vec([-(-n // 2 ** (tier.fields["level"] - 1)) for n in _leaves(tier).shape])
-        return math.prod(finer)  # what goes down, one a child
+        below = Tree.of_json(tier.fields["leaves"]).nodes(tier.fields["level"] - 1)
+        return len(below)  # what goes down, one a child
+    if tier.kind == "enter":
+        return tasks * int(tier.fields["partitions"])
+    if tier.kind in ("round", "naming", "gather"):
+        return tasks  # votes, or what goes down; states and mail depend on the data
     return 2 * tasks if tier.kind == "merge" else 0
-
-
-def _leaves(tier: Tier) -> Grid:
-    raw = tier.fields["leaves"]
-    return Grid(BBox.of(raw["bbox"]["min"], raw["bbox"]["max"]), vec(raw["chunk_vx"]))
 
 
 def _read_voxels(grid: Grid, pad: int) -> int:
@@ -195,6 +198,19 @@ def _seam_voxels(grid: Grid) -> int:
         across = grid.bbox.voxels // grid.bbox.size[axis]
         total += (grid.shape[axis] - 1) * grid.overlap_vx[axis] * across
     return total
+
+
+def _tree(price: Price, tier: Tier) -> None:
+    tree, level = Tree.of_json(tier.fields["leaves"]), int(tier.fields["level"])
+    if tier.kind == "merge":
+        held = node_bytes(tree, level)
+    elif tier.kind == "enter":  # a node, and one that it meets
+        held = math.ceil(2 * level_bytes(tree, level) / len(tier.grid))
+    else:
+        held = math.ceil(level_bytes(tree, level) / int(tier.fields["partitions"]))
+    price.tree_node_bytes["rounds" if tier.kind == "round" else tier.name] = held
+    peak = price.peak_bytes_per_task
+    peak[tier.stage] = max(peak.get(tier.stage, 0), PROCESS_BYTES + held)
 
 
 def _relabel(price: Price, tier: Tier) -> None:

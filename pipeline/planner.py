@@ -15,11 +15,13 @@ from emseg.models.spec import ModelSpec
 from emseg.pipeline.config import RunConfig
 from emseg.pipeline.costs import Price, Voxel, price_of
 from emseg.pipeline.excluding import Excluded, excluded_of
+from emseg.pipeline.node_memory import rounds_of
 from emseg.pipeline.plan import Plan, is_stored, store_plan
 from emseg.pipeline.recommended import with_recommended
 from emseg.pipeline.start import Start, start_of
 from emseg.pipeline.tier import Need, Tier
-from emseg.pipeline.tree import provisional_spec, tree_field, tree_tiers
+from emseg.pipeline.tree import provisional_spec, tree_field
+from emseg.pipeline.tree_tiers import down_tiers, up_tiers
 from emseg.tasks.arrays.rules import Rules
 from emseg.tasks.arrays.weights import TOP, weight_threshold
 from emseg.tasks.context import LayerRef
@@ -30,6 +32,7 @@ from emseg.tasks.volume.grid import Grid
 from emseg.tasks.volume.info import LayerSpec, VoxelNm, new_info, parse_scale
 from emseg.tasks.volume.layer import create_layer
 from emseg.tasks.volume.objects import Objects
+from emseg.tasks.volume.tree import Tree
 from emseg.tasks.volume.url import canonical_url, joined_url
 
 ONE = (1, 1, 1)
@@ -124,7 +127,7 @@ def _specs(config: RunConfig, start: Start, bbox: BBox) -> dict[str, LayerSpec]:
         specs["affinities"] = LayerSpec(
             "image", "uint8", len(start.spec.offsets), bbox, start.voxel_nm, storage, "raw", "zstd", emseg=start.about
         )
-    provisional = provisional_spec(_leaves(config, start, bbox), start.voxel_nm)
+    provisional = provisional_spec(_tree(config, start, bbox).leaves, start.voxel_nm)
     if start.chunks is not None:
         provisional = replace(provisional, bbox=start.chunks.provisional_box(provisional.chunk_vx))
     specs["provisional"] = provisional
@@ -133,8 +136,11 @@ def _specs(config: RunConfig, start: Start, bbox: BBox) -> dict[str, LayerSpec]:
     return specs
 
 
-def _leaves(config: RunConfig, start: Start, bbox: BBox) -> Grid:
-    return Grid(bbox, config.stages.fragment.chunk_vx) if start.chunks is None else start.chunks.grid
+def _tree(config: RunConfig, start: Start, bbox: BBox) -> Tree:
+    fan_out = config.stages.merge.fan_out
+    if start.chunks is None:
+        return Tree(bbox, vec(config.stages.fragment.chunk_vx), fan_out)
+    return Tree(bbox, start.chunks.grid.chunk_vx, fan_out, start.chunks.grid.overlap_vx)
 
 
 def label_spec(config: RunConfig, bbox: BBox, voxel_nm: VoxelNm, about: Mapping[str, Any]) -> LayerSpec:
@@ -169,20 +175,21 @@ def _predict(config: RunConfig, start: Start, bbox: BBox, excluded: Excluded) ->
 def _stitch(config: RunConfig, start: Start, bbox: BBox, excluded: Excluded) -> tuple[Tier, ...]:
     stages = config.stages
     _require_whole("relabel", stages.relabel.chunk_vx, config.layers.chunk_vx, bbox.size)
-    leaves = _leaves(config, start, bbox)
-    rules = vars(rules_of(config))
-    tree = {"leaves": tree_field(leaves), "rules": rules}
+    tree = _tree(config, start, bbox)
+    rounds = rounds_of(tree, stages.merge)
+    shared = {"leaves": tree_field(tree), "rules": vars(rules_of(config))}
     needs = (Need("predict", ONE, ONE),) if start.spec is not None else ()
     own = {"affinities": start.form, "provisional": "provisional", "exclusion": excluded.fields}
     own |= {"given": start.given} if start.given else {}
-    tiers = [Tier("fragment", "fragment", leaves, {**tree, **own}, needs)]
+    tiers = [Tier("fragment", "fragment", tree.leaves, {**shared, **own}, needs)]
     if start.chunks is not None:
-        tiers = start.chunks.tiers(tree, excluded.fields)
-    tiers += tree_tiers(leaves, Need(tiers[-1].name), ("merge", tree), tree)
-    final = {**tree, "provisional": "provisional", "fragments": "fragments", "segmentation": "segmentation"}
+        tiers = start.chunks.tiers(shared, excluded.fields)
+    tiers += up_tiers(tree, Need(tiers[-1].name), "merge", shared, rounds)
+    tiers += down_tiers(tree, shared, rounds)
+    final = {**shared, "provisional": "provisional", "fragments": "fragments", "segmentation": "segmentation"}
     grid = Grid(bbox, stages.relabel.chunk_vx)
     tiers.append(Tier("relabel", "relabel", grid, final, (Need("resolve/L1"),), final=True))
-    tiers += [start.chunks.conflict_tier(tree)] if start.chunks is not None else []
+    tiers += [start.chunks.conflict_tier(shared)] if start.chunks is not None else []
     return tuple(tiers)
 
 

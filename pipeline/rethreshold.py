@@ -14,7 +14,7 @@ from emseg.pipeline.config import RunConfig
 from emseg.pipeline.plan import BASE, RELATIVE, Plan
 from emseg.pipeline.planner import Planned, label_spec
 from emseg.pipeline.receipts import Ledger
-from emseg.pipeline.tier import Need, Tier
+from emseg.pipeline.tier import TREE, Need, Tier
 from emseg.tasks.arrays.rules import Rules
 from emseg.tasks.arrays.weights import weight_threshold
 from emseg.tasks.context import LayerRef
@@ -86,7 +86,7 @@ def base_layers(base: Plan) -> dict[str, LayerRef]:
 def resolve_tiers(base: Plan, rules: Rules, stage: str, down: str) -> Iterator[Tier]:
     """The way down again, under another name and into other tables."""
     for tier in base.tiers:
-        if tier.kind == "resolve":
+        if tier.kind in ("resolve", "naming", "gather"):
             needs = tuple(_renamed(need, stage) for need in tier.needs if need.tier.startswith("resolve/"))
             fields: dict[str, Any] = {**tier.fields, "rules": vars(rules), "down": down}
             yield replace(tier, name=f"{stage}/{tier.name.split('/', 1)[1]}", fields=fields, needs=needs)
@@ -98,7 +98,7 @@ def _renamed(need: Need, stage: str) -> Need:
 
 def require_tree(base: Plan, ledger: Ledger) -> None:
     """Refuse a run whose tree has no root yet: everything below a root has receipts before it has."""
-    root = max(int(t.name.rsplit("L", 1)[1]) for t in base.tiers if t.kind == "merge")
-    for key in base.tier[f"merge/L{root}"].keys():
+    root = [tier for tier in base.tiers if tier.stage in TREE][-1]
+    for key in root.keys():
         if not ledger.exists(key):
             raise IncompleteError(f"{ledger.run.url}: {key} is not done; finish the run first, with `emseg stitch RUN`")

@@ -139,4 +139,4 @@ def stitch(plan: Plan, run: Objects, config: EngineConfig, watch: Watch = lambda
 
 
 def _of_stitching(tier: Tier) -> bool:
-    return tier.final or tier.stage == "merge"
+    return not tier.chunked

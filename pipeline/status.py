@@ -60,7 +60,7 @@ def status_of(plan: Plan, ledger: Ledger) -> Status:
 
 def missing_keys(plan: Plan, ledger: Ledger, count: int) -> list[str]:
     """The first keys of chunk stages that lack receipts, from one listing of the receipts."""
-    tiers = [tier for tier in plan.tiers if not tier.final and tier.stage != "merge"]
+    tiers = [tier for tier in plan.tiers if tier.chunked]
     census = Census(plan, ledger, tiers)
     if census.complete:
         return []

@@ -13,6 +13,8 @@ from typing import Any
 from emseg.tasks.volume.bbox import BBox, Vec, vec
 from emseg.tasks.volume.grid import Grid, key_of
 
+TREE = ("merge", "rounds")  # stages of the way up
+
 
 @dataclass(frozen=True)
 class Need:
@@ -52,6 +54,11 @@ class Tier:
     def stage(self) -> str:
         """Name of the stage that this tier belongs to."""
         return self.name.split("/", 1)[0]
+
+    @property
+    def chunked(self) -> bool:
+        """Whether its tasks are chunks of a volume, neither of the tree's way up nor of what follows it."""
+        return not self.final and self.stage not in TREE
 
     def key(self, index: Vec) -> str:
         """Key of the task at an index."""

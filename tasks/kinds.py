@@ -9,15 +9,19 @@ from emseg.tasks.component_leaf import ComponentLeaf
 from emseg.tasks.component_merge import ComponentMerge
 from emseg.tasks.conflicts import ConflictCell
 from emseg.tasks.downsample import Downsample
+from emseg.tasks.enter import Enter
 from emseg.tasks.fragment import Fragment
+from emseg.tasks.gather import Gather
 from emseg.tasks.ingest import Ingest
 from emseg.tasks.instances import Instances
 from emseg.tasks.match import Match
 from emseg.tasks.merge import Merge
+from emseg.tasks.naming import NameSegments
 from emseg.tasks.phantom import Phantom
 from emseg.tasks.predict import Predict
 from emseg.tasks.relabel import Relabel
 from emseg.tasks.resolve import Resolve
+from emseg.tasks.rounds import Round
 from emseg.tasks.score import Score
 from emseg.tasks.stats import Stats
 from emseg.tasks.tally import Tally
@@ -30,15 +34,19 @@ KINDS: Mapping[str, type[Task]] = {
         ComponentMerge,
         ConflictCell,
         Downsample,
+        Enter,
         Fragment,
+        Gather,
         Ingest,
         Instances,
         Match,
         Merge,
+        NameSegments,
         Phantom,
         Predict,
         Relabel,
         Resolve,
+        Round,
         Score,
         Stats,
         Tally,

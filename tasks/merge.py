@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from emseg.tasks.arrays.faces import Face, FacePair
-from emseg.tasks.arrays.forest import Up
+from emseg.tasks.arrays.faces import FacePair
 from emseg.tasks.arrays.node import node
 from emseg.tasks.arrays.rules import Rules
 from emseg.tasks.base import Task
 from emseg.tasks.context import Context
+from emseg.tasks.tables import face_pair, up_of
 from emseg.tasks.volume.bbox import Vec
 from emseg.tasks.volume.tree import Tree
 
@@ -27,6 +27,7 @@ class Merge(Task):
     """
 
     kind: ClassVar[str] = "merge"
+    version: ClassVar[int] = 2
 
     leaves: Tree
     rules: Rules
@@ -37,27 +38,18 @@ class Merge(Task):
         index = self.leaves.index(self.level, self.core)
         name = self.leaves.name(self.level, index)
         with context.record.phase("read"):
-            children = [(child, self._up(context, child)) for child in self.leaves.children(self.level, index)]
+            below = self.leaves.children(self.level, index)
+            children = [(child, up_of(context, self.leaves, self.level - 1, child)) for child in below]
         with context.record.phase("node"):
             result = node(children, self._pairs(context, index), self.rules)
         with context.record.phase("write"):
             context.put_table(f"tables/forest/{name}", result.forest.columns())
             context.put_table(f"tables/up/{name}", result.up.columns())
-        context.record.figures.update(pieces=len(result.up.piece), s_rows=len(result.up.s_u), a_rows=len(result.up.a_u))
-
-    def _up(self, context: Context, child: Vec) -> Up:
-        return Up.of(context.get_table(f"tables/up/{self.leaves.name(self.level - 1, child)}"))
+        held = sum(column.nbytes for _, up in children for column in up.columns().values())
+        context.record.figures.update(
+            table_bytes=held, pieces=len(result.up.piece), s_rows=len(result.up.s_u), a_rows=len(result.up.a_u)
+        )
 
     def _pairs(self, context: Context, index: Vec) -> Iterator[FacePair]:
         for lower, upper, axis in self.leaves.pairs(self.level, index):
-            letter = "xyz"[axis]
-            yield FacePair(
-                _face(context, self.leaves.name(0, lower), letter + "+"),
-                _face(context, self.leaves.name(0, upper), letter + "-"),
-                axis,
-                self.leaves.leaves.core(upper).min,
-            )
-
-
-def _face(context: Context, leaf: str, side: str) -> Face:
-    return Face.of(context.get_table(f"tables/faces/{leaf}/{side}"))
+            yield face_pair(context, self.leaves, lower, upper, axis)

@@ -26,6 +26,7 @@ class Resolve(Task):
     """
 
     kind: ClassVar[str] = "resolve"
+    version: ClassVar[int] = 2
 
     leaves: Tree
     rules: Rules

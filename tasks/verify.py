@@ -35,6 +35,7 @@ class Verify(Task):
     """
 
     kind: ClassVar[str] = "verify"
+    version: ClassVar[int] = 2
 
     leaves: Tree
     rules: Rules

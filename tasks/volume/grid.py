@@ -109,9 +109,9 @@ class Grid:
         bits = max((n - 1).bit_length() for n in self.shape)
         yield from _morton(self.shape, (0, 0, 0), bits)
 
-    def scaled(self, factor: int) -> Grid:
-        """Same box, chunks `factor` times as long: a level of a tree."""
-        return Grid(self.bbox, vec([c * factor for c in self.chunk_vx]), self.overlap_vx)
+    def scaled(self, factor: Vec) -> Grid:
+        """Same box, chunks `factor` times as long along x, y, z: a level of a tree."""
+        return Grid(self.bbox, vec([c * f for c, f in zip(self.chunk_vx, factor, strict=True)]), self.overlap_vx)
 
 
 def _morton(shape: Vec, low: Vec, bits: int) -> Iterator[Vec]:
@@ -128,8 +128,3 @@ def _morton(shape: Vec, low: Vec, bits: int) -> Iterator[Vec]:
 def key_of(index: Vec) -> str:
     """Key x_y_z of an index."""
     return "_".join(map(str, index))
-
-
-def tree_levels(leaves: Grid) -> int:
-    """Number of levels above the leaves: at least one, until a single node holds all."""
-    return max(1, *((n - 1).bit_length() for n in leaves.shape))

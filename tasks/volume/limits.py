@@ -10,6 +10,8 @@ from emseg.tasks.volume.errors import LimitError
 INFO_BYTES = 4 << 20  # an info file is text; a huge one is an attack or an accident
 SMALL_OBJECT_BYTES = 16 << 20  # plan, receipt, levels
 ARRAY_BYTES = 64 << 30  # one array of one task
+NODE_BYTES = 16 << 30  # memory of one node of the merge tree; tables are a part of it
+PARTITIONS = 256  # of the rounds above the tree: each reads a small object of all, in every round
 TABLE_BYTES = 16 << 30  # one decompressed table
 CHUNK_SLACK_BYTES = 1 << 16  # codec headers beside the voxels of a storage chunk
 

@@ -16,7 +16,6 @@ from emseg.tasks.arrays.relabel import apply_table, lookup_tables
 from emseg.tasks.arrays.resolve import resolve
 from emseg.tasks.volume.bbox import BBox, Vec, vec
 from emseg.tasks.volume.codes import codes_of_box
-from emseg.tasks.volume.grid import tree_levels
 from emseg.tasks.volume.tree import Tree
 
 Cuts = list[list[int]]
@@ -69,7 +68,7 @@ def swept(values_ZYX: np.ndarray, bbox: BBox, cuts: Cuts, connectivity: int, dus
         for index, core in cores.items()
     }
     ups, forests = {index: leaf.up for index, leaf in leaves.items()}, list[dict[Vec, Forest]]()
-    for level in range(1, tree_levels(tree.leaves) + 1):
+    for level in range(1, tree.levels + 1):
         nodes = {}
         for index in tree.nodes(level).indices():
             children = [(child, ups[child]) for child in tree.children(level, index)]

@@ -15,8 +15,8 @@ import pytest
 from laws.volumes import GRIDS, Case, cuts_of, random_case, whole
 from oracles.stitching import single_pass
 
+from emseg.tasks.arrays import inside
 from emseg.tasks.arrays import leaf as leaves
-from emseg.tasks.arrays import node as nodes
 from emseg.tasks.arrays import settle as settling
 from emseg.tasks.arrays.agglomeration import Agglomerated, MeanRows, agglomeration
 from emseg.tasks.arrays.parts import FIRST_EDGE, FIRST_MAX
@@ -145,9 +145,9 @@ def _one_tie_field(patch: pytest.MonkeyPatch) -> None:
     def same(rows: Rows) -> Rows:
         return replace(rows, best_edge=rows.last_edge)
 
-    inner, across = leaves.contact_rows, nodes.rows_across
+    inner, across = leaves.contact_rows, inside.rows_across
     patch.setattr(leaves, "contact_rows", lambda *a: same(inner(*a)))
-    patch.setattr(nodes, "rows_across", lambda *a: same(across(*a)))
+    patch.setattr(inside, "rows_across", lambda *a: same(across(*a)))
 
 
 def _seeds_until_different() -> int | None:

@@ -69,6 +69,20 @@ def test_producers_and_dependants_are_inverse(tmp_path: Path, image: str) -> Non
         assert set(plan.producers(key)) == {k for k in keys if key in dependants[k]}
 
 
+def test_rounds_of_a_plan_need_all_of_the_round_before(tmp_path: Path, image: str) -> None:
+    """Every partition needs every partition, also back to the tree and down again; dependants are the inverse."""
+    merge = {"rounds": {"above_level": 1, "partitions": 3, "most": 10}}
+    plan = plan_run(config(tmp_path, image, stages__merge=merge)).plan
+    keys = list(plan.keys())
+    assert plan.producers("rounds/R4/2_0_0") == [f"rounds/R3/{p}_0_0" for p in range(3)]
+    assert set(plan.producers("rounds/R0/0_0_0")) == {k for k in keys if k.startswith("rounds/enter/")}
+    assert len(plan.producers("resolve/L1/0_0_0")) == 2
+    assert not plan.tier["rounds/R0"].chunked
+    for key in keys:
+        assert all(key in plan.dependants(producer) for producer in plan.producers(key))
+    Plan.from_json(plan.to_json())
+
+
 def test_a_stored_plan_reads_back_the_same(tmp_path: Path, image: str) -> None:
     """Storing keeps the hash, and storing again finds the same plan."""
     c = config(tmp_path, image)

@@ -1,0 +1,80 @@
+"""Inside a group of tree nodes side by side: their pieces, fragments and clusters, and the faces between them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from emseg.tasks.arrays.columns import I64, U64
+from emseg.tasks.arrays.contacts import rows_across, unite_across
+from emseg.tasks.arrays.faces import Face, FacePair
+from emseg.tasks.arrays.forest import Up
+from emseg.tasks.arrays.ids import index_of, require_ascending
+from emseg.tasks.arrays.rows import Rows
+from emseg.tasks.arrays.sides import inner_sides, side_bit
+from emseg.tasks.arrays.union import flatten
+from emseg.tasks.volume.bbox import Vec
+from emseg.tasks.volume.errors import CorruptChunkError
+
+
+class Inside:
+    """The children's pieces, fragments and clusters under one numbering each, ascending by id."""
+
+    def __init__(self, children: Sequence[tuple[Vec, Up]]) -> None:
+        self.ups = [up for _, up in children]
+        inner = inner_sides([index for index, _ in children])
+        piece = np.concatenate([up.piece for up in self.ups])
+        order = np.argsort(piece, kind="stable")
+        self.piece = piece[order]
+        self.fragment = np.sort(np.concatenate([up.fragment for up in self.ups]))
+        self.clusters = [np.unique(up.part_cluster) for up in self.ups]  # by child
+        self.cluster = np.sort(np.concatenate(self.clusters))
+        for ids, what in ((self.piece, "pieces"), (self.fragment, "fragments"), (self.cluster, "clusters")):
+            require_ascending(ids, f"{what} of a node's children")
+        sides = [up.piece_sides for up in self.ups]
+        self.still_open = np.concatenate([s & ~np.uint8(m) for s, m in zip(sides, inner, strict=True)])[order]
+        self.unseen = np.concatenate([s & np.uint8(m) for s, m in zip(sides, inner, strict=True)])[order]
+        self.piece_fragment = index_of(
+            self.fragment,
+            np.concatenate([up.piece_fragment for up in self.ups])[order],
+            "fragments of a node's children",
+        )
+        owner = np.concatenate([up.fragment for up in self.ups])
+        cluster = np.concatenate([up.fragment_cluster for up in self.ups])
+        self.fragment_cluster = self.clusters_of(cluster[np.argsort(owner, kind="stable")])
+        self.plane_cluster: I64 = np.append(self.fragment_cluster, -1)  # its last is background's
+        self.parent: I64 = np.arange(len(self.fragment), dtype=np.int64)
+
+    def clusters_of(self, handles: U64) -> I64:
+        """Numbers of cluster handles."""
+        return index_of(self.cluster, handles, "clusters of a node's children")
+
+    def take(self, pair: FacePair) -> Rows:
+        """Unite fragments across one pair of faces; returns the rows across it between cluster numbers."""
+        pair.require_agreement()
+        lower = self._plane(pair.lower, side_bit(pair.axis, True))
+        upper = self._plane(pair.upper, side_bit(pair.axis, False))
+        unite_across(lower, upper, pair.upper.on, self.parent)
+        cluster = self.plane_cluster
+        return rows_across(cluster[lower], cluster[upper], pair.upper.weights, pair.axis, pair.origin)
+
+    def _plane(self, face: Face, bit: int) -> I64:
+        """int64 [plane]: fragment numbers, -1 background; notes that these pieces were seen."""
+        piece = index_of(self.piece, face.ids, "pieces of a node's children")
+        self.unseen[piece] &= np.uint8(0xFF ^ bit)
+        number = np.concatenate([np.array([-1], np.int64), self.piece_fragment[piece]])
+        return number[face.labels]
+
+    def require_all_seen(self) -> None:
+        """Refuse a node that was not shown a face on which one of its pieces lies."""
+        if self.unseen.any():
+            piece = self.piece[np.argmax(self.unseen > 0)]
+            raise CorruptChunkError(
+                f"piece {piece} lies on a face between a node's children that was not given; give all"
+            )
+
+    def united(self) -> I64:
+        """int64[fragments]: least fragment number of each after F."""
+        flatten(self.parent)
+        return self.parent
