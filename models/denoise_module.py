@@ -1,0 +1,100 @@
+"""Training of a denoiser with Lightning: masked squared error, Adam, the rate halved where validation stands still."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor, nn
+
+from emseg.models.dataset import ValidationCrops
+from emseg.models.losses import blind_spot_loss
+
+PLATEAU_FACTOR, PLATEAU_EPOCHS = 0.5, 10
+PARTING = 1.1  # validation loss above its best by so much, while training loss falls
+PARTED_EPOCHS = 5
+Batch = tuple[Tensor, Tensor, Tensor]
+
+
+class DenoiseModule(lightning.LightningModule):  # type: ignore[misc]
+    """One network, its losses by epoch, and its pictures before and after.
+
+    Args:
+        net: the network.
+        learning_rate: of Adam at the start.
+        validation: fixed patches; the first is drawn as it is, and denoised, after each epoch.
+    """
+
+    def __init__(self, net: nn.Module, learning_rate: float, validation: ValidationCrops) -> None:
+        super().__init__()
+        self.net, self.learning_rate, self.validation = net, learning_rate, validation
+        self.curves: dict[str, list[float]] = {"train": [], "validation": [], "learning_rate": []}
+        self._losses: list[Tensor] = []
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        """Loss of one batch, at its spots."""
+        seen, noisy, spots = batch
+        loss = blind_spot_loss(self.net(seen), noisy, spots)
+        self._losses.append(loss.detach())
+        self.log("train/loss", loss, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: Batch, _: int) -> None:
+        """Loss of the fixed patches, at their fixed spots."""
+        seen, noisy, spots = batch
+        self.log("validation/loss", blind_spot_loss(self.net(seen), noisy, spots), prog_bar=True, sync_dist=True)
+
+    def on_validation_epoch_end(self) -> None:
+        """Keep the epoch's losses; draw the first validation patch, noisy and denoised."""
+        if not self._losses:
+            return
+        self.curves["train"].append(float(torch.stack(self._losses).mean()))
+        self.curves["validation"].append(float(self.trainer.callback_metrics["validation/loss"]))
+        self.curves["learning_rate"].append(float(self.trainer.optimizers[0].param_groups[0]["lr"]))
+        self._losses.clear()
+        if self.logger is not None and hasattr(self.logger.experiment, "add_image"):
+            self.logger.experiment.add_image("validation/before-after", self.before_after()[None], self.global_step)
+
+    def before_after(self) -> Tensor:
+        """float32 [y, 2·x] in [0, 1]: the middle section of the first validation patch, noisy and denoised."""
+        noisy = self.validation[0][1][None].to(self.device)
+        with torch.no_grad():
+            clean = self.net(torch.cat([noisy, noisy]))[:1]  # never a batch of one: it is slow on CPUs
+        middle = noisy.shape[2] // 2
+        picture = torch.cat([noisy[0, 0, middle], clean[0, 0, middle]], 1)
+        return ((picture + 2.5) / 5).clamp(0, 1)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """Adam; the rate is halved after ten epochs without a lower validation loss."""
+        optimiser = torch.optim.Adam(self.net.parameters(), lr=self.learning_rate)
+        schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
+            optimiser, factor=PLATEAU_FACTOR, patience=PLATEAU_EPOCHS
+        )
+        return {
+            "optimizer": optimiser,
+            "lr_scheduler": {"scheduler": schedule, "monitor": "validation/loss", "interval": "epoch"},
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The curves go on where they were."""
+        checkpoint["curves"] = self.curves
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Curves of the epochs before."""
+        self.curves = {name: list(values) for name, values in checkpoint["curves"].items()}
+
+
+def parted(curves: dict[str, list[float]]) -> int | None:
+    """Epoch (from 1) since which the training loss fell while the validation loss rose above its best; None if never.
+
+    It takes five such epochs in a row at the end, with the validation loss a tenth above its best.
+    """
+    train, validation = curves["train"], curves["validation"]
+    if len(validation) <= PARTED_EPOCHS:
+        return None
+    best = min(range(len(validation)), key=validation.__getitem__)
+    last = range(len(validation) - PARTED_EPOCHS, len(validation))
+    if all(i > best and validation[i] > PARTING * validation[best] and train[i] < train[best] for i in last):
+        return best + 1
+    return None
