@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import lightning
@@ -24,13 +25,22 @@ class DenoiseModule(lightning.LightningModule):  # type: ignore[misc]
         net: the network.
         learning_rate: of Adam at the start.
         validation: fixed patches; the first is drawn as it is, and denoised, after each epoch.
+        warn: takes a line when validation and training part.
     """
 
-    def __init__(self, net: nn.Module, learning_rate: float, validation: ValidationCrops) -> None:
+    def __init__(
+        self,
+        net: nn.Module,
+        learning_rate: float,
+        validation: ValidationCrops,
+        warn: Callable[[str], None] = lambda line: None,
+    ) -> None:
         super().__init__()
-        self.net, self.learning_rate, self.validation = net, learning_rate, validation
+        self.net, self.learning_rate, self.validation, self.warn = net, learning_rate, validation, warn
         self.curves: dict[str, list[float]] = {"train": [], "validation": [], "learning_rate": []}
         self._losses: list[Tensor] = []
+        self._plateau: torch.optim.lr_scheduler.ReduceLROnPlateau | None = None
+        self._plateau_state: dict[str, Any] = {}
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Loss of one batch, at its spots."""
@@ -46,13 +56,27 @@ class DenoiseModule(lightning.LightningModule):  # type: ignore[misc]
         self.log("validation/loss", blind_spot_loss(self.net(seen), noisy, spots), prog_bar=True, sync_dist=True)
 
     def on_validation_epoch_end(self) -> None:
-        """Keep the epoch's losses; draw the first validation patch, noisy and denoised."""
-        if not self._losses:
+        """Keep the epoch's losses, step the schedule, draw the first validation patch, noisy and denoised."""
+        if not self._losses or self._plateau is None:
             return
-        self.curves["train"].append(float(torch.stack(self._losses).mean()))
-        self.curves["validation"].append(float(self.trainer.callback_metrics["validation/loss"]))
-        self.curves["learning_rate"].append(float(self.trainer.optimizers[0].param_groups[0]["lr"]))
+        validation = float(self.trainer.callback_metrics["validation/loss"])
+        self._plateau.step(validation)
+        rate = float(self.trainer.optimizers[0].param_groups[0]["lr"])
+        before = parted(self.curves)
+        for name, value in (
+            ("train", float(torch.stack(self._losses).mean())),
+            ("validation", validation),
+            ("learning_rate", rate),
+        ):
+            self.curves[name].append(value)
         self._losses.clear()
+        self.log("learning_rate", rate)
+        since = parted(self.curves)
+        if since is not None and before is None:
+            self.warn(
+                f"since epoch {since} the training loss falls but the validation loss rises: the network learns these "
+                "patches by heart (overfitting); use best.ckpt, more data or fewer epochs"
+            )
         if self.logger is not None and hasattr(self.logger.experiment, "add_image"):
             self.logger.experiment.add_image("validation/before-after", self.before_after()[None], self.global_step)
 
@@ -65,24 +89,28 @@ class DenoiseModule(lightning.LightningModule):  # type: ignore[misc]
         picture = torch.cat([noisy[0, 0, middle], clean[0, 0, middle]], 1)
         return ((picture + 2.5) / 5).clamp(0, 1)
 
-    def configure_optimizers(self) -> dict[str, Any]:
-        """Adam; the rate is halved after ten epochs without a lower validation loss."""
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Adam; the rate is halved after ten epochs without a lower validation loss.
+
+        The schedule is stepped here, before checkpoints are written, so that a resumed training equals a whole one.
+        """
         optimiser = torch.optim.Adam(self.net.parameters(), lr=self.learning_rate)
-        schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        self._plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
             optimiser, factor=PLATEAU_FACTOR, patience=PLATEAU_EPOCHS
         )
-        return {
-            "optimizer": optimiser,
-            "lr_scheduler": {"scheduler": schedule, "monitor": "validation/loss", "interval": "epoch"},
-        }
+        if self._plateau_state:
+            self._plateau.load_state_dict(self._plateau_state)
+        return optimiser
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """The curves go on where they were."""
+        """The curves and the schedule go on where they were."""
         checkpoint["curves"] = self.curves
+        checkpoint["plateau"] = self._plateau.state_dict() if self._plateau is not None else {}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Curves of the epochs before."""
+        """Curves and schedule of the epochs before."""
         self.curves = {name: list(values) for name, values in checkpoint["curves"].items()}
+        self._plateau_state = dict(checkpoint["plateau"])
 
 
 def parted(curves: dict[str, list[float]]) -> int | None:

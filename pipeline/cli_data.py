@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from emseg.pipeline import cli_denoise
 from emseg.pipeline.cli_run import AsJson, Sets, Workers
 from emseg.pipeline.config import Engine
 from emseg.pipeline.output import note, say
@@ -24,8 +25,10 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     for command in (ingest, stats, phantom, evaluate, view, demo):
         app.command(name=command.__name__)(command)
+    cli_denoise.register(app)
     trainer = typer.Typer(help="Train a model from a config file.", no_args_is_help=True, rich_markup_mode=None)
     trainer.command(name="affinity")(train_affinity)
+    trainer.command(name="denoise")(cli_denoise.train_denoise)
     app.add_typer(trainer, name="train")
 
 
