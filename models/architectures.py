@@ -55,12 +55,12 @@ def _require_exact(spec: ModelSpec, shape: denoise_unet.DenoiseShape) -> None:
     """Refuse windows whose inner part would depend on where the lattice lies.
 
     Raises:
-        ValueError: a halo below what the network reaches, or a step that moves its pooling.
+        ValueError: a halo that is too short, or sides, steps or halos that move its pooling.
     """
     _require_multiple("patch", spec.patch_vx, shape.multiple_xyz)
     _require_multiple("stride", spec.stride_vx, shape.multiple_xyz)
-    if any(halo < reach for halo, reach in zip(spec.halo_vx, shape.reach_xyz, strict=True)):
+    _require_multiple("halo", spec.halo_vx, shape.multiple_xyz)
+    if any(halo < least for halo, least in zip(spec.halo_vx, shape.halo_xyz, strict=True)):
         raise ValueError(
-            f"architecture: halo {list(spec.halo_vx)} is below the network's reach {list(shape.reach_xyz)}; "
-            f"use {list(shape.halo_xyz)}"
+            f"architecture: halo {list(spec.halo_vx)} is too short for this network; use {list(shape.halo_xyz)}"
         )

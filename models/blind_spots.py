@@ -1,9 +1,9 @@
 """Blind spots of Noise2Void (Krull et al. 2019, arXiv:1811.10980): where they lie and what the network sees there.
 
-1. Space is cut into boxes of side (1 / share)^(1/n), n the number of dimensions, from a random origin; each box has one
-   spot at a uniform place. So each voxel is a spot with probability `share`, in 2-D and in 3-D, whatever the patch.
-2. A spot's value is replaced by one of its neighbourhood: a random neighbour, never itself, or the median (N2V2, Höck et
-   al. 2022).
+1. Space is cut into boxes of side (1 / share)^(1/n), n the number of dimensions, from a random origin; each box has
+   one spot at a uniform place. So each voxel is a spot with probability `share`, in 2-D and in 3-D, whatever the patch.
+2. A spot's value is replaced by one of its neighbourhood: a random neighbour, never itself, or the median (N2V2, Höck
+   et al. 2022).
 3. structN2V (Broaddus et al. 2020): voxels beside the spot, along one axis, are overwritten with random values between
    the least and the greatest of the patch, so that noise which is correlated along that axis tells nothing.
 
@@ -48,7 +48,9 @@ class BlindSpots:
             raise ValueError("blind spots: share must lie in (0, 0.25], dims be 2 or 3, radius lie in 1..15")
         if self.manipulator not in MANIPULATORS:
             raise ValueError(f"blind spots: manipulator {self.manipulator!r} must be one of {', '.join(MANIPULATORS)}")
-        if self.axis is not None and (self.axis not in (0, 1, 2) or not 3 <= self.span <= SPAN_LIMIT or self.span % 2 == 0):
+        if self.axis is not None and (
+            self.axis not in (0, 1, 2) or not 3 <= self.span <= SPAN_LIMIT or self.span % 2 == 0
+        ):
             raise ValueError(f"blind spots: axis must be z, y or x and span {self.span} odd, 3..{SPAN_LIMIT}")
 
     @property
@@ -81,7 +83,7 @@ class BlindSpots:
     def _neighbours(self, rng: np.random.Generator, spots: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         """int64 [spots, 3]: one place of each neighbourhood, cut by the patch, all equally likely."""
         low, high = self._window(spots, shape)
-        out = low + rng.integers(high - low)
+        out: np.ndarray = low + rng.integers(high - low)
         while self.manipulator == "uniform":
             again = (out == spots).all(1) & (high - low > 1).any(1)
             if not again.any():

@@ -5,6 +5,7 @@ N2V2 (Höck et al. 2022) pools with max-blur-pool (Zhang 2019) and has no skip a
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -82,7 +83,7 @@ class DenoiseShape:
 
     @property
     def halo_xyz(self) -> Triple:
-        """The least halo that makes windows exact: the reach, rounded up to the lattice of pools."""
+        """The least halo, in whole cells of 2^depth, that makes windows exact."""
         x, y, z = (axis.halo for axis in self.axes)
         return (x, y, z)
 
@@ -135,7 +136,7 @@ class DenoiseUNet(nn.Module):
 
     @staticmethod
     def _pairs(widths: list[int]) -> list[tuple[int, tuple[int, int]]]:
-        return list(enumerate(zip(widths[:-1], widths[1:], strict=True)))
+        return list(enumerate(itertools.pairwise(widths)))
 
 
 def blur_pool(x: Tensor, factor: tuple[int, ...]) -> Tensor:
@@ -144,7 +145,9 @@ def blur_pool(x: Tensor, factor: tuple[int, ...]) -> Tensor:
     float [n, c, *space] -> float [n, c, *(space / factor)]. Output j sees inputs 2j − 1 … 2j + 2; edges are repeated.
     """
     flat = len(factor) == 2
-    most, mean = (functional.max_pool2d, functional.avg_pool2d) if flat else (functional.max_pool3d, functional.avg_pool3d)
+    most, mean = (
+        (functional.max_pool2d, functional.avg_pool2d) if flat else (functional.max_pool3d, functional.avg_pool3d)
+    )
     pads = [side for f in reversed(factor) for side in (f - 1, f - 1)]
     x = functional.pad(x, pads, mode="replicate")
     once = (1,) * len(factor)

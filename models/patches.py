@@ -63,7 +63,7 @@ class Patches:
         object.__setattr__(self, "training", tuple(c for c in cells if c not in set(self.validation)))
 
     def example(self, number: int, augment: bool) -> Example:
-        """Patch `number`: what the network sees, and the noisy target, float32 [1, z, y, x]; spots bool [1, z, y, x]."""
+        """Patch `number`: what the network sees and the noisy target, float32 [1, z, y, x]; spots bool [1, z, y, x]."""
         stream = 0 if augment else VALIDATION_STREAM
         rng = np.random.default_rng([self.seed, stream, number])
         volume, low = self._drawn(rng) if augment else self.validation[number]

@@ -6,7 +6,9 @@ Every layer maps the interval of voxels that is needed behind it to the interval
 2. A pool maps voxel j to 2j … 2j + 1; a blurred pool (N2V2) to 2j − 1 … 2j + 2.
 3. Nearest up-sampling maps voxel i to floor(i / 2); a skip leaves it.
 
-The pooling lattice makes the answer depend on the voxel's place in a cell of 2^depth: the largest over the cell holds.
+The pooling lattice makes the answer depend on the voxel's place in a cell of 2^depth. The reach is the largest over the
+cell. The halo is less: where a window's inner part is whole cells, a voxel inside a cell lies that much farther from
+its rim.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ class AxisShape:
     @property
     def multiple(self) -> int:
         """What a window's side and the lattice's step must be multiples of."""
-        return self.factor**self.depth
+        return int(self.factor**self.depth)
 
     @property
     def reach(self) -> int:
@@ -40,8 +42,10 @@ class AxisShape:
 
     @property
     def halo(self) -> int:
-        """The reach, rounded up to the lattice of pools."""
-        return -(-self.reach // self.multiple) * self.multiple
+        """Voxels that whole cells need beyond their rim, rounded up to whole cells."""
+        needed = [self._decoded(0, (x, x)) for x in range(self.multiple)]
+        beyond = max(max(-low, high - (self.multiple - 1)) for low, high in needed)
+        return -(-beyond // self.multiple) * self.multiple
 
     def _widened(self, at: Interval) -> Interval:
         spread = CONVOLUTIONS * self.radius

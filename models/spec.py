@@ -32,8 +32,8 @@ class ModelSpec:
         phase_vx: windows start at k·stride + phase, in absolute voxels.
         voxel_nm: size of a voxel that the network was trained on.
         normalisation: {"scale", "mean", "std"}: the network sees (grey / scale − mean) / std.
-        coding: {"kind": "linear"} or {"kind": "logit", "gain": codes per unit of logit}; {"kind": "grey"} of a denoiser,
-            whose output is grey values, normalised.
+        coding: {"kind": "linear"} or {"kind": "logit", "gain": codes per unit of logit}; {"kind": "grey"} of a
+            denoiser, whose output is grey values, normalised.
         activation: of what the network gives out: "sigmoid" of logits, "identity" of a denoiser.
         training: record of what the model was trained and tuned on.
     """

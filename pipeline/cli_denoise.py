@@ -75,5 +75,3 @@ def whiteness(
 
 def _row(values: list[float]) -> str:
     return ", ".join(f"{v:.3f}" for v in values) or "too thin"
-
-

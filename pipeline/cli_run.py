@@ -69,7 +69,7 @@ def plan(
 ) -> None:
     """Validate a run, price it, write its plan; for a queue engine enqueue what can start."""
     config, planned = _planned(config_file, sets)
-    price = price_of(planned.plan, planned.specs, planned.model)
+    price = price_of(planned.plan, planned.specs, planned.model, planned.denoiser)
     if dry_run:
         say(price.to_json(), as_json, *_priced(price))
         return

@@ -13,9 +13,9 @@ from typing import Any
 from emseg.models.spec import ModelSpec
 from emseg.pipeline.plan import Plan
 from emseg.pipeline.tier import Tier
-from emseg.tasks.predict import lattice_of
 from emseg.tasks.volume.grid import Grid
 from emseg.tasks.volume.info import LayerSpec
+from emseg.tasks.windows import lattice_of
 
 PROCESS_BYTES = 450 << 20  # a worker with torch and CloudVolume loaded
 LEAF_BYTES = 34  # per voxel of a leaf's read box: codes, weights, labels, union-find, rows
@@ -39,12 +39,15 @@ class Price:
         return dict(vars(self))
 
 
-def price_of(plan: Plan, specs: dict[str, LayerSpec], model: ModelSpec | None) -> Price:
+def price_of(
+    plan: Plan, specs: dict[str, LayerSpec], model: ModelSpec | None, denoiser: ModelSpec | None = None
+) -> Price:
     """The price of a plan."""
     price = Price(plan.planned())
     for tier in plan.tiers:
-        if tier.kind == "predict" and model is not None:
-            _predict(price, tier, model)
+        network = {"predict": model, "denoise": denoiser}.get(tier.kind)
+        if network is not None:
+            _network(price, tier, network)
         elif tier.kind == "fragment":
             _fragment(price, tier)
         elif tier.kind == "relabel":
@@ -70,8 +73,8 @@ def _largest(grid: Grid) -> int:
     return math.prod(min(c, n) for c, n in zip(grid.chunk_vx, grid.bbox.size, strict=True))
 
 
-def _predict(price: Price, tier: Tier, model: ModelSpec) -> None:
-    lattice, grid, channels = lattice_of(model), tier.grid, len(model.offsets)
+def _network(price: Price, tier: Tier, model: ModelSpec) -> None:
+    lattice, grid, channels = lattice_of(model), tier.grid, model.out_channels
     patches = 1
     read = 1
     for axis in range(3):
@@ -81,11 +84,11 @@ def _predict(price: Price, tier: Tier, model: ModelSpec) -> None:
         patches *= sum(map(len, starts))
         read *= sum(s[-1] + lattice.patch_vx[axis] - s[0] for s in starts)
     voxels = grid.bbox.voxels
-    price.halo_overhead["predict"] = patches * math.prod(lattice.patch_vx) / voxels
+    price.halo_overhead[tier.stage] = patches * math.prod(lattice.patch_vx) / voxels
     price.bytes_read += read
     price.bytes_written += voxels * channels
     patch_bytes = int(tier.fields["batch"]) * math.prod(lattice.patch_vx) * ACTIVATION_BYTES
-    price.peak_bytes_per_task["predict"] = PROCESS_BYTES + _largest(grid) * (9 * channels + 4) + patch_bytes
+    price.peak_bytes_per_task[tier.stage] = PROCESS_BYTES + _largest(grid) * (9 * channels + 4) + patch_bytes
 
 
 def _fragment(price: Price, tier: Tier) -> None:

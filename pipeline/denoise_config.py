@@ -35,21 +35,27 @@ class DenoiseTraining(Section):
     variant: Literal["n2v", "n2v2", "structn2v"] = Field(
         "n2v", description="n2v; n2v2: no checkerboard; structn2v: noise that is correlated along one axis"
     )
-    struct_axis: Literal["x", "y", "z"] | None = Field(None, description="of structn2v: along which noise is correlated")
+    struct_axis: Literal["x", "y", "z"] | None = Field(
+        None, description="of structn2v: along which noise is correlated"
+    )
     struct_span: SPAN = Field(5, description="of structn2v: voxels hidden along that axis, odd")
     dims: Literal[2, 3] = Field(2, description="2: each section alone (thick sections); 3: the volume")
     depth: int = Field(2, ge=1, le=4, description="how often the U-Net pools")
     features: int = Field(32, ge=1, le=128, description="channels of the finest level")
     pool_z: bool = Field(True, description="with dims 3, whether pools halve z too")
     residual: bool = Field(False, description="whether the network adds its output to its input")
-    masked_percent: float = Field(0.198, gt=0, le=25, description="share of voxels that are blind spots, in 2-D and 3-D")
+    masked_percent: float = Field(
+        0.198, gt=0, le=25, description="share of voxels that are blind spots, in 2-D and 3-D"
+    )
     radius: int = Field(5, ge=1, le=15, description="of the neighbourhood that a spot's value is taken from")
     manipulator: Literal["uniform", "uniform_with_centre", "median"] | None = Field(
         None, description="what a spot shows; none: median for n2v2, else uniform (a neighbour, never itself)"
     )
     patch_vx: Size | None = Field(None, description="training patch; none: 64×64×1 with dims 2, 32×32×32 with dims 3")
     batch: int = Field(16, ge=1, description="patches per step and device")
-    steps: int | None = Field(None, ge=1, description="steps per epoch; none: patches / batch, each patch once an epoch")
+    steps: int | None = Field(
+        None, ge=1, description="steps per epoch; none: patches / batch, each patch once an epoch"
+    )
     epochs: int = Field(50, ge=1, description="epochs")
     learning_rate: float | None = Field(
         None, gt=0, description="of Adam at the start; none: 0.0004, or with --init-from what that training ended with"

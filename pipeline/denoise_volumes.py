@@ -58,7 +58,9 @@ def noisy_image(volume: NoisyVolume, dims: int) -> NoisyImage:
         )
     number = volume.channel or 0
     if number >= len(array):
-        raise ConfigError(f"{source.where}: has {len(array)} channels, counted from 0; channel {number} is none of them")
+        raise ConfigError(
+            f"{source.where}: has {len(array)} channels, counted from 0; channel {number} is none of them"
+        )
     if array.dtype not in (np.uint8, np.uint16):
         raise ConfigError(f"{source.where}: is {array.dtype}; a denoiser is trained on uint8 or uint16 images")
     image = array[number]
@@ -76,8 +78,8 @@ def noisy_images(config: DenoiseTraining) -> list[NoisyImage]:
     channels = {volume.channel for volume in config.volumes}
     if len(channels) > 1:
         raise ConfigError(
-            f"volumes: channels {sorted(map(str, channels))} are mixed; each channel has its own noise: train one model "
-            "per channel"
+            f"volumes: channels {sorted(map(str, channels))} are mixed; each channel has its own noise: train one "
+            "model per channel"
         )
     images = [noisy_image(volume, config.dims) for volume in config.volumes]
     if len({image.image_ZYX.dtype for image in images}) > 1:
@@ -129,7 +131,9 @@ def noise_advice(noise: NoiseReport, config: DenoiseTraining) -> list[str]:
 
 def correlations(noise: NoiseReport) -> str:
     """Correlations as text."""
-    return ", ".join(f"{axis} " + "/".join(f"{v:.2f}" for v in lags) for axis, lags in noise.correlation.items() if lags)
+    return ", ".join(
+        f"{axis} " + "/".join(f"{v:.2f}" for v in lags) for axis, lags in noise.correlation.items() if lags
+    )
 
 
 def mixed(images: Sequence[NoisyImage]) -> list[str]:

@@ -10,13 +10,14 @@ from decimal import Decimal
 
 from emseg.models.spec import ModelSpec
 from emseg.pipeline.config import RunConfig
+from emseg.pipeline.denoising import Denoising, denoising_of, reach_of
 from emseg.pipeline.excluding import Excluded, excluded_of
 from emseg.pipeline.plan import Plan, store_plan
 from emseg.pipeline.start import Start, start_of
-from emseg.pipeline.tier import Need, Tier
+from emseg.pipeline.tier import Need, Tier, require_whole
 from emseg.tasks.arrays.rules import Rules
 from emseg.tasks.context import LayerRef
-from emseg.tasks.volume.bbox import BBox, Vec, vec
+from emseg.tasks.volume.bbox import BBox, vec
 from emseg.tasks.volume.codes import require_coded
 from emseg.tasks.volume.errors import ConfigError
 from emseg.tasks.volume.grid import Grid, tree_levels
@@ -38,6 +39,7 @@ class Planned:
     objects: dict[str, bytes] = field(default_factory=dict)
     excluded: Excluded = field(default_factory=Excluded)
     model: ModelSpec | None = None
+    denoiser: ModelSpec | None = None
     warnings: list[str] = field(default_factory=list)
 
     def stored(self, run_url: str) -> tuple[Objects, bool]:
@@ -70,18 +72,21 @@ def plan_run(config: RunConfig) -> Planned:
     start = start_of(config)
     bbox = _bbox(config, start)
     excluded = excluded_of(config, bbox, start.voxel_nm)
-    specs = _specs(config, start, bbox)
-    tiers = (*_predict(config, start, bbox, excluded), *_stitch(config, start, bbox, excluded))
+    denoising = denoising_of(config, start, bbox)
+    specs = {**denoising.specs, **_specs(config, start, bbox)}
+    predict = _predict(config, start, bbox, excluded, denoising)
+    tiers = (*denoising.tiers, *predict, *_stitch(config, start, bbox, excluded))
     tiers += tuple(_pyramid(config, specs))
     layers = {
         **start.layers,
         **excluded.refs,
         **{name: LayerRef(f"./layers/{name}") for name in specs},
     }
-    pins = {**start.pins, **excluded.pins}
+    pins = {**start.pins, **denoising.pins, **excluded.pins}
     shown = config.model_dump(mode="json", exclude={"run", "engine"})
     plan = Plan(layers, tiers, pins, shown)
-    return Planned(plan, specs, dict(start.objects), excluded, start.spec, list(start.warnings))
+    objects, warnings = {**start.objects, **denoising.objects}, [*start.warnings, *denoising.warnings]
+    return Planned(plan, specs, objects, excluded, start.spec, denoising.spec, warnings)
 
 
 def _bbox(config: RunConfig, start: Start) -> BBox:
@@ -90,15 +95,6 @@ def _bbox(config: RunConfig, start: Start) -> BBox:
         raise ConfigError(f"bbox {bbox} must hold a voxel and lie inside the source's bounds {start.bounds} at its mip")
     require_coded(bbox, "bbox")
     return bbox
-
-
-def _require_whole(name: str, chunk_vx: Vec, storage_vx: Vec, size: Vec) -> None:
-    if any(c % s and c < n for c, s, n in zip(chunk_vx, storage_vx, size, strict=True)):
-        nearest = [max(1, round(c / s)) * s for c, s in zip(chunk_vx, storage_vx, strict=True)]
-        raise ConfigError(
-            f"stages.{name}.chunk_vx {list(chunk_vx)} is no whole number of storage chunks "
-            f"(layers.chunk_vx {list(storage_vx)}); use {nearest}"
-        )
 
 
 def _specs(config: RunConfig, start: Start, bbox: BBox) -> dict[str, LayerSpec]:
@@ -135,13 +131,13 @@ def _divisor(side: int) -> int:
     return next(d for d in range(min(side, PROVISIONAL_CHUNK_VX), 0, -1) if side % d == 0)
 
 
-def _predict(config: RunConfig, start: Start, bbox: BBox, excluded: Excluded) -> tuple[Tier, ...]:
+def _predict(config: RunConfig, start: Start, bbox: BBox, excluded: Excluded, denoising: Denoising) -> tuple[Tier, ...]:
     if start.spec is None:
         return ()
     stage = config.stages.predict
-    _require_whole("predict", stage.chunk_vx, config.layers.chunk_vx, bbox.size)
+    require_whole("predict", stage.chunk_vx, config.layers.chunk_vx, bbox.size)
     fields = {
-        "source": "source",
+        "source": denoising.layer,
         "out": "affinities",
         "model": start.pins["model"],
         "batch": stage.batch,
@@ -152,12 +148,14 @@ def _predict(config: RunConfig, start: Start, bbox: BBox, excluded: Excluded) ->
         "exclusion": excluded.fields,
     }
     task_class = "gpu" if stage.device == "cuda" else "cpu"
-    return (Tier("predict", "predict", Grid(bbox, stage.chunk_vx), fields, (), task_class),)
+    pad = reach_of(start.spec)
+    needs = (Need("denoise", pad, pad),) if denoising.tiers else ()
+    return (Tier("predict", "predict", Grid(bbox, stage.chunk_vx), fields, needs, task_class),)
 
 
 def _stitch(config: RunConfig, start: Start, bbox: BBox, excluded: Excluded) -> tuple[Tier, ...]:
     stages = config.stages
-    _require_whole("relabel", stages.relabel.chunk_vx, config.layers.chunk_vx, bbox.size)
+    require_whole("relabel", stages.relabel.chunk_vx, config.layers.chunk_vx, bbox.size)
     leaves = Grid(bbox, stages.fragment.chunk_vx)
     rules = vars(rules_of(config))
     tree = {"leaves": {"bbox": {"min": bbox.min, "max": bbox.max}, "chunk_vx": leaves.chunk_vx}, "rules": rules}

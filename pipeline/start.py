@@ -16,13 +16,14 @@ from emseg.models.spec import ModelSpec
 from emseg.pipeline.config import Normalise, RunConfig
 from emseg.tasks.base import canonical_json
 from emseg.tasks.context import LayerRef
-from emseg.tasks.predict import levels_key, model_key
+from emseg.tasks.predict import levels_key
 from emseg.tasks.volume.bbox import BBox
 from emseg.tasks.volume.errors import ConfigError
 from emseg.tasks.volume.info import VoxelNm
 from emseg.tasks.volume.layer import Layer, open_layer
 from emseg.tasks.volume.objects import sha256
 from emseg.tasks.volume.url import canonical_url, redacted
+from emseg.tasks.windows import model_key
 
 VOXEL_TOLERANCE = 0.1  # a model is warned about on voxels that differ by more than a tenth
 
@@ -105,7 +106,7 @@ def _from_image(config: RunConfig) -> Start:
         list(spec.training.get("data", [])),
         {"model": digest, "source": _info_digest(layer)},
         {model_key(digest): content},
-        _voxel_warnings(layer, spec),
+        voxel_warnings(layer, spec),
     )
     _add_levels(start, config.normalise)
     return start
@@ -114,9 +115,12 @@ def _from_image(config: RunConfig) -> Start:
 def _model(name: str) -> tuple[bytes, ModelSpec]:
     try:
         path = resolve(name)
-        return path.read_bytes(), read_spec(path)
+        content, spec = path.read_bytes(), read_spec(path)
     except (ValueError, OSError) as error:
         raise ConfigError(f"stages.predict.model {name!r}: {error}") from None
+    if spec.family != "affinity":
+        raise ConfigError(f"stages.predict.model {name!r}: is of family {spec.family}; give an affinity network")
+    return content, spec
 
 
 def _require_image(layer: Layer, spec: ModelSpec, normalise: Normalise) -> None:
@@ -133,13 +137,14 @@ def _require_image(layer: Layer, spec: ModelSpec, normalise: Normalise) -> None:
         )
 
 
-def _voxel_warnings(layer: Layer, spec: ModelSpec) -> list[str]:
+def voxel_warnings(layer: Layer, spec: ModelSpec) -> list[str]:
+    """A warning if a model was trained on voxels of another size."""
     unlike = any(abs(a - b) > VOXEL_TOLERANCE * b for a, b in zip(layer.voxel_nm, spec.voxel_nm, strict=True))
     if not unlike:
         return []
     return [
         f"model {spec.name} was trained on voxels of {list(spec.voxel_nm)} nm but {redacted(layer.url)} mip "
-        f"{layer.mip} has {list(layer.voxel_nm)}; choose another mip or expect poor affinities"
+        f"{layer.mip} has {list(layer.voxel_nm)}; choose another mip or expect poor results"
     ]
 
 

@@ -128,16 +128,12 @@ def patches_of(config: DenoiseTraining, images: list[NoisyImage], levels: tuple[
     )
     (x, y, z), nm = config.patch, config.voxel_nm
     try:
-        return Patches(
-            volumes, (z, y, x), spots, config.seed, (nm[2], nm[1], nm[0]), config.validation_percent / 100
-        )
+        return Patches(volumes, (z, y, x), spots, config.seed, (nm[2], nm[1], nm[0]), config.validation_percent / 100)
     except ValueError as error:
         raise ConfigError(f"{config.name}: {error}") from None
 
 
-def model_spec(
-    config: DenoiseTraining, levels: tuple[float, float], record: dict[str, Any] | None = None
-) -> ModelSpec:
+def model_spec(config: DenoiseTraining, levels: tuple[float, float], record: dict[str, Any] | None = None) -> ModelSpec:
     """The spec that a config asks for; its halo is computed from the network.
 
     Raises:

@@ -1,4 +1,4 @@
-"""`emseg noise` and `emseg whiteness`: what noise there is, and what a denoiser took away. Neither needs a clean image."""
+"""`emseg noise` and `emseg whiteness`: what noise there is, what a denoiser took away. No clean image is needed."""
 
 from __future__ import annotations
 
@@ -67,9 +67,13 @@ def whiteness_of(noisy: str, denoised: str, mip: int = 0) -> dict[str, Any]:
 
 def _verdict(white: bool, tissue: bool) -> str:
     if tissue:
-        return "the residual resembles the image: tissue was taken with the noise; train longer, or on images like these"
+        return (
+            "the residual resembles the image: tissue was taken with the noise; train longer, or on images like these"
+        )
     if not white:
-        return "the residual is not white: structure was taken with the noise, or the noise is correlated (`emseg noise`)"
+        return (
+            "the residual is not white: structure was taken with the noise, or the noise is correlated (`emseg noise`)"
+        )
     return "the residual is white and unlike the image: what was taken looks like noise"
 
 

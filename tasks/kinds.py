@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from emseg.tasks.base import Task
+from emseg.tasks.denoise import Denoise
 from emseg.tasks.downsample import Downsample
 from emseg.tasks.fragment import Fragment
 from emseg.tasks.ingest import Ingest
@@ -19,6 +20,7 @@ from emseg.tasks.stats import Stats
 KINDS: Mapping[str, type[Task]] = {
     task.kind: task
     for task in (
+        Denoise,
         Downsample,
         Fragment,
         Ingest,

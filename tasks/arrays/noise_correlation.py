@@ -1,7 +1,8 @@
 """How a volume's noise is correlated along x, y and z, and what is left in a residual; no clean image is needed.
 
-To look along one axis, the image is filtered by second differences (1, −2, 1) along the other axes only. That takes away
-most of the tissue, which is smooth there, and mixes no noise along the axis in question: white noise stays white on it.
+To look along one axis, the image is filtered by second differences (1, −2, 1) along the other axes only. That takes
+away most of the tissue, which is smooth there, and mixes no noise along the axis in question: white noise stays white
+on it.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ def test_the_median_leaves_the_centre_out():
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_structn2v_hides_a_line_along_its_axis_only(axis):
-    """Along z, y or x: the voxels beside a spot are overwritten within the patch's range, the loss stays at the spot."""
+    """Along z, y or x: voxels beside a spot are overwritten within the patch's range; the loss stays at the spot."""
     patch = np.random.default_rng(0).random((20, 20, 20)).astype(np.float32)
     seen, mask = BlindSpots(share=1e-4, dims=3, axis=axis, span=5).hidden(np.random.default_rng(3), patch)
     assert mask.sum() == 1

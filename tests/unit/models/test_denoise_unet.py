@@ -78,7 +78,7 @@ def test_n2v2_has_no_skip_at_the_top():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"halo_vx": (20, 24, 0)}, "reach"),
+        ({"halo_vx": (20, 24, 0)}, "too short"),
         ({"stride_vx": (6, 8, 2)}, "stride"),
         ({"patch_vx": (58, 56, 2)}, "patch"),
     ],
