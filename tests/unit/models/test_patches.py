@@ -90,6 +90,8 @@ def test_the_loss_is_taken_at_spots_alone():
     rng = np.random.default_rng(0)
     out, noisy = (torch.from_numpy(rng.normal(size=(2, 1, 3, 4, 5))) for _ in range(2))
     spots = torch.from_numpy(rng.random((2, 1, 3, 4, 5)) < 0.3)
-    slow = np.mean([(float(o) - float(n)) ** 2 for o, n, s in zip(out.ravel(), noisy.ravel(), spots.ravel(), strict=True) if s])
+    slow = np.mean(
+        [(float(o) - float(n)) ** 2 for o, n, s in zip(out.ravel(), noisy.ravel(), spots.ravel(), strict=True) if s]
+    )
     assert float(blind_spot_loss(out, noisy, spots)) == pytest.approx(slow)
     assert float(blind_spot_loss(torch.where(spots, out, 99.0), noisy, spots)) == pytest.approx(slow)
