@@ -230,6 +230,9 @@ def demo(
     size: Annotated[int, typer.Option(min=64, max=4096, help="voxels along each axis")] = 192,
     seed: Annotated[int, typer.Option(min=0, help="of the phantom")] = 0,
     serve: Annotated[bool, typer.Option(help="keep the viewer open until Ctrl-C")] = False,
+    noisy: Annotated[
+        bool, typer.Option("--noisy", help="noise in the image, and a denoiser before prediction")
+    ] = False,
     workers: Workers = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -238,10 +241,15 @@ def demo(
     from emseg.pipeline.demo import run_demo
     from emseg.pipeline.viewer_layers import run_layers
 
-    values = run_demo(out, size, seed=seed, workers=workers_of(Engine(workers=workers)))
+    values = run_demo(out, size, seed=seed, workers=workers_of(Engine(workers=workers)), noisy=noisy)
     opened = viewing.open_viewer(run_layers(values["run"]))
     values["link"] = opened.url
-    lines = [*scored(values), f"{values['voxels']} voxels in {values['chunks']} chunks, {values['seconds']:.0f} s"]
+    before = [f"noisy, as it is: {line}" for line in scored(values["as_it_is"])[:2]] if noisy else []
+    lines = [
+        *before,
+        *scored(values),
+        f"{values['voxels']} voxels in {values['chunks']} chunks, {values['seconds']:.0f} s",
+    ]
     say(values, as_json, *lines, f"look at it: {opened.url}" if serve else f"look at it: emseg view {values['run']}")
     if serve:
         note("Ctrl-C ends the viewer")

@@ -19,7 +19,7 @@ import numpy as np
 from emseg.tasks.arrays import phantom_objects as objects
 from emseg.tasks.arrays.neurites import neurites_near
 from emseg.tasks.arrays.phantom_objects import EMPTY, FAR, NOTHING, TISSUE
-from emseg.tasks.arrays.phantom_render import edges, grey
+from emseg.tasks.arrays.phantom_render import add_noise, edges, grey
 from emseg.tasks.arrays.phantom_tissue import CELLS, MARGIN, RIM, classify, warp_corners
 from emseg.tasks.volume.bbox import BBox, Vec, vec
 
@@ -40,6 +40,7 @@ class PhantomParams:
         blank: every 512 sections, 12 are black, with truth 0.
         gap: every 256 sections, one is black; its truth stays.
         noisiness: standard deviation of affinities made straight from the truth.
+        detector_sigma: standard deviation, in grey levels, of white noise on top of the image.
     """
 
     seed: int = 0
@@ -51,6 +52,7 @@ class PhantomParams:
     blank: bool = False
     gap: bool = False
     noisiness: float = 0.06
+    detector_sigma: float = 0.0
 
     @classmethod
     def everything(cls, seed: int = 0) -> PhantomParams:
@@ -72,6 +74,8 @@ def phantom(box: BBox, params: PhantomParams) -> tuple[np.ndarray, np.ndarray]:
     tissue = _tissue(box, params, planes=3)
     image_ZYX = np.empty(box.shape_ZYX, np.uint8)
     grey(image_ZYX, tissue.labels_ZYX, tissue.planes_CZYX, tissue.state_ZYX, params.seed, box.min, _voxel(params))
+    if params.detector_sigma > 0:
+        add_noise(image_ZYX, params.seed, box.min, params.detector_sigma)
     labels_ZYX = np.where(tissue.state_ZYX == EMPTY, np.uint64(0), tissue.labels_ZYX)
     for z in range(box.min[2], box.max[2]):
         if params.blank and _is_blank(z):

@@ -16,6 +16,7 @@ from emseg.tasks.arrays.phantom_objects import EMPTY
 from emseg.tasks.arrays.phantom_tissue import CORE, MARGIN, MITO_DEPTH
 
 _STREAM_SHADE, _STREAM_GRAIN, _STREAM_FINE, _STREAM_SENSOR, _STREAM_VESICLE, _STREAM_EDGE = 41, 42, 43, 44, 45, 46
+_STREAM_DETECTOR = 47
 CYTOPLASM, SHADES, MEMBRANE, MITOCHONDRION, RESIN = 150.0, 26.0, 93.0, 108.0, 128.0
 GRAIN, FINE, SENSOR, WIDTH = 10.0, 9.0, 6.5, 2.3
 VESICLE_PITCH, VESICLE_LEVEL, VESICLE_DARK = 3.6, 0.62, 28.0
@@ -59,6 +60,17 @@ def grey(
                 wall = math.exp(-((margin / WIDTH) ** 2))
                 value += (MEMBRANE - value) * wall + 0.4 * texture * wall
                 image_ZYX[k, j, i] = np.uint8(min(255.0, max(1.0, value + noise)))
+
+
+@numba.njit(cache=True)
+def add_noise(image_ZYX: np.ndarray, seed: int, low: tuple[int, int, int], sigma: float) -> None:
+    """White noise of a standard deviation, in grey levels, on an image (uint8 [z, y, x]) whose first voxel is `low`."""
+    key = keyed(seed, _STREAM_DETECTOR)
+    for k in range(image_ZYX.shape[0]):
+        for j in range(image_ZYX.shape[1]):
+            for i in range(image_ZYX.shape[2]):
+                value = image_ZYX[k, j, i] + sigma * normal(hashed(key, i + low[0], j + low[1], k + low[2]))
+                image_ZYX[k, j, i] = np.uint8(min(255.0, max(0.0, math.floor(value + 0.5))))
 
 
 @numba.njit(cache=True)
