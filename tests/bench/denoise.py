@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from denoise_data import BATCH, DIMS, PATCH_ZYX, STEPS, STEPS_PER_EPOCH, clean_crop, noisy_crop
+from denoise_data import BATCH, DIMS, MASKED_PERCENT, PATCH_ZYX, STEPS, STEPS_PER_EPOCH, clean_crop, noisy_crop
 from denoise_filters import filters, psnr, ssim
 
 from emseg.models.checkpoint import load, resolve
@@ -93,6 +93,7 @@ def trained(volume: str, noise: str, sigma: float, method: str, seed: int, steps
         "features": FEATURES[volume],
         "patch_vx": [x, y, z],
         "batch": BATCH[volume],
+        "masked_percent": MASKED_PERCENT,
         "steps": STEPS_PER_EPOCH,
         "epochs": steps // STEPS_PER_EPOCH,
         "seed": seed,
@@ -179,7 +180,7 @@ def bars(rows: list[Row]) -> list[str]:
         mean = {
             m: float(np.mean([r["psnr_db"] for r in here if r["method"] == m])) for m in {r["method"] for r in here}
         }
-        judged = [("emseg_n2v", "careamics", -TOLERANCE_DB)]
+        judged = [("emseg_n2v", theirs, -TOLERANCE_DB) for theirs in ("careamics", "careamics_2")]
         if noise == "gaussian":
             judged += [("emseg_n2v", "gaussian3d_oracle" if volume == "fib" else "gaussian2d_oracle", 0.0)]
         if noise == "xcorr":
