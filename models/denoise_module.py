@@ -1,4 +1,7 @@
-"""Training of a denoiser with Lightning: masked squared error, Adam, the rate halved where validation stands still."""
+"""Training of a denoiser with Lightning: masked squared error, Adam, the rate halved where validation stands still.
+
+Few voxels are blind spots, so one step's weights are noisy; their moving average is validated and kept.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Any
 import lightning
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from emseg.models.dataset import ValidationCrops
 from emseg.models.losses import blind_spot_loss
@@ -25,6 +29,7 @@ class DenoiseModule(lightning.LightningModule):  # type: ignore[misc]
         net: the network.
         learning_rate: of Adam at the start.
         validation: fixed patches; the first is drawn as it is, and denoised, after each epoch.
+        decay: of the moving average; 0 keeps the last step's weights.
         warn: takes a line when validation and training part.
     """
 
@@ -33,10 +38,12 @@ class DenoiseModule(lightning.LightningModule):  # type: ignore[misc]
         net: nn.Module,
         learning_rate: float,
         validation: ValidationCrops,
+        decay: float = 0.99,
         warn: Callable[[str], None] = lambda line: None,
     ) -> None:
         super().__init__()
         self.net, self.learning_rate, self.validation, self.warn = net, learning_rate, validation, warn
+        self.average = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(decay))  # type: ignore[no-untyped-call]
         self.curves: dict[str, list[float]] = {"train": [], "validation": [], "learning_rate": []}
         self._losses: list[Tensor] = []
         self._plateau: torch.optim.lr_scheduler.ReduceLROnPlateau | None = None
@@ -50,10 +57,15 @@ class DenoiseModule(lightning.LightningModule):  # type: ignore[misc]
         self.log("train/loss", loss, prog_bar=True)
         return loss
 
+    def optimizer_step(self, *given: Any, **options: Any) -> None:
+        """Step, then take the new weights into the average; batch norm's running figures are those of the network."""
+        super().optimizer_step(*given, **options)
+        self.average.update_parameters(self.net)
+
     def validation_step(self, batch: Batch, _: int) -> None:
-        """Loss of the fixed patches, at their fixed spots."""
+        """Loss of the averaged weights on the fixed patches, at their fixed spots."""
         seen, noisy, spots = batch
-        self.log("validation/loss", blind_spot_loss(self.net(seen), noisy, spots), prog_bar=True, sync_dist=True)
+        self.log("validation/loss", blind_spot_loss(self.average(seen), noisy, spots), prog_bar=True, sync_dist=True)
 
     def on_validation_epoch_end(self) -> None:
         """Keep the epoch's losses, step the schedule, draw the first validation patch, noisy and denoised."""
@@ -84,7 +96,7 @@ class DenoiseModule(lightning.LightningModule):  # type: ignore[misc]
         """float32 [y, 2·x] in [0, 1]: the middle section of the first validation patch, noisy and denoised."""
         noisy = self.validation[0][1][None].to(self.device)
         with torch.no_grad():
-            clean = self.net(torch.cat([noisy, noisy]))[:1]  # never a batch of one: it is slow on CPUs
+            clean = self.average(torch.cat([noisy, noisy]))[:1]  # never a batch of one: it is slow on CPUs
         middle = noisy.shape[2] // 2
         picture = torch.cat([noisy[0, 0, middle], clean[0, 0, middle]], 1)
         return ((picture + 2.5) / 5).clamp(0, 1)

@@ -60,6 +60,7 @@ class DenoiseTraining(Section):
     learning_rate: float | None = Field(
         None, gt=0, description="of Adam at the start; none: 0.0004, or with --init-from what that training ended with"
     )
+    decay: float = Field(0.99, ge=0, lt=1, description="of the moving average of the weights, which is what is kept")
     validation_percent: float = Field(10, ge=10, le=50, description="share of the patches kept for validation")
     keep: Literal["last", "best"] = Field("last", description="which weights the finished model has; both are written")
     loaders: int = Field(0, ge=0, description="processes that make patches; 0: the trainer itself")

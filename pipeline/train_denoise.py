@@ -97,7 +97,7 @@ def train_denoise(
     data = EpochData(patches_of(config, images, levels), config)
     steps = config.steps or -(-len(data.patches.training) // config.batch)
     _advise(config, images, data.patches, steps, say)
-    module = DenoiseModule(net, rate, data.validation, lambda line: say(f"warning: {line}"))
+    module = DenoiseModule(net, rate, data.validation, config.decay, lambda line: say(f"warning: {line}"))
     trainer = _trainer(config, steps)
     trainer.fit(module, datamodule=data, ckpt_path=str(last) if resume else None, weights_only=True)
     return finished(config, images, levels, module, trainer.global_step, say)
@@ -254,14 +254,13 @@ def finished(
         "steps": steps,
     }
     spec = model_spec(config, levels, record)
-    last = {name: tensor.clone() for name, tensor in module.net.state_dict().items()}
-    kept = torch.load(folder / "best.ckpt", weights_only=True)["state_dict"]
-    module.net.load_state_dict({name.removeprefix("net."): tensor for name, tensor in kept.items()})
-    save(folder / f"{config.name}-best.safetensors", spec, module.net)
-    if config.keep == "last":
-        module.net.load_state_dict(last)
-    path = folder / f"{config.name}.safetensors"
-    save(path, spec, module.net)
+    net, path = module.average.module, folder / f"{config.name}.safetensors"
+    save(path, spec, net)
+    prefix, kept = "average.module.", torch.load(folder / "best.ckpt", weights_only=True)["state_dict"]
+    net.load_state_dict({name.removeprefix(prefix): kept[name] for name in kept if name.startswith(prefix)})
+    save(folder / f"{config.name}-best.safetensors", spec, net)
+    if config.keep == "best":
+        save(path, spec, net)
     losses = {name: curves[name] for name in ("train", "validation")}
     draw_curves(folder / "curves.png", losses, f"{config.name}: loss at blind spots, against noisy pixels")
     say(f"curves: {folder / 'curves.png'}; validation was lowest in epoch {best_epoch} of {len(curves['validation'])}")

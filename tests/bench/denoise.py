@@ -22,7 +22,17 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from denoise_data import BATCH, DIMS, MASKED_PERCENT, PATCH_ZYX, STEPS, STEPS_PER_EPOCH, clean_crop, noisy_crop
+from denoise_data import (
+    BATCH,
+    DIMS,
+    LEARNING_RATE,
+    MASKED_PERCENT,
+    PATCH_ZYX,
+    STEPS,
+    STEPS_PER_EPOCH,
+    clean_crop,
+    noisy_crop,
+)
 from denoise_filters import filters, psnr, ssim
 
 from emseg.models.checkpoint import load, resolve
@@ -94,6 +104,7 @@ def trained(volume: str, noise: str, sigma: float, method: str, seed: int, steps
         "patch_vx": [x, y, z],
         "batch": BATCH[volume],
         "masked_percent": MASKED_PERCENT,
+        "learning_rate": LEARNING_RATE,
         "steps": STEPS_PER_EPOCH,
         "epochs": steps // STEPS_PER_EPOCH,
         "seed": seed,

@@ -16,7 +16,7 @@ from typing import Any
 import h5py
 import numpy as np
 import yaml
-from denoise_data import BATCH, DATA, MASKED_PERCENT, PATCH_ZYX, STEPS, STEPS_PER_EPOCH, with_noise
+from denoise_data import BATCH, DATA, LEARNING_RATE, MASKED_PERCENT, PATCH_ZYX, STEPS, STEPS_PER_EPOCH, with_noise
 
 from emseg.pipeline.config import RunConfig
 from emseg.pipeline.evaluate import evaluate
@@ -62,6 +62,7 @@ def train(steps: int) -> None:
         "patch_vx": [x, y, z - z % 4],
         "batch": BATCH["fib"],
         "masked_percent": MASKED_PERCENT,
+        "learning_rate": LEARNING_RATE,
         "steps": STEPS_PER_EPOCH,
         "epochs": steps // STEPS_PER_EPOCH,
         "tile_vx": [64, 64, 32],

@@ -101,7 +101,7 @@ def whole(tmp_path_factory, file):
 
 def test_training_on_a_single_image_takes_noise_away(tmp_path, file):
     """No clean image is seen; after some hundred steps the error against the hidden truth has fallen by a third."""
-    model = train_denoise(config(tmp_path, file, steps=60, epochs=4, features=8, masked_percent=4))
+    model = train_denoise(config(tmp_path, file, steps=60, epochs=4, features=8, masked_percent=4, decay=0.9))
     spec, net = load(model)
     image = noisy()
     output = Predictor(net).predict(np.stack([scaled(spec, image)[None]] * 2))[0, 0]
