@@ -207,7 +207,7 @@ def bars(rows: list[Row]) -> list[str]:
 def ship() -> None:
     """Copy the FIB models of seed 0 into the package."""
     for noise, method in sorted(SHIPPED):
-        model = trained("fib", noise, QUICK_SIGMA, method, 0, STEPS)
+        model = trained("fib", noise, QUICK_SIGMA, method, 0, STEPS["fib"])
         shutil.copyfile(model, WEIGHTS / model.name)
         print(f"shipped {model.name}, {model.stat().st_size / 1e6:.2f} MB")
 
@@ -221,7 +221,7 @@ def main() -> None:
         return
     if given[:1] == ["row"]:
         volume, noise, sigma, method, seed, *steps = given[1:]
-        rows = [network_row(volume, noise, float(sigma), method, int(seed), int(steps[0]) if steps else STEPS)]
+        rows = [network_row(volume, noise, float(sigma), method, int(seed), int(steps[0]) if steps else STEPS[volume])]
     elif given[:1] == ["filters"]:
         volume, noise, sigma, seed = given[1:]
         rows = filter_rows(volume, noise, float(sigma), int(seed))

@@ -19,10 +19,10 @@ NOISES = ("gaussian", "xcorr", "poisson_gaussian")
 MIDDLE = 128.0  # grey level at which Poisson-Gaussian noise has the named sigma
 PATCH_ZYX = {"fib": (16, 32, 32), "isbi": (1, 64, 64)}
 BATCH = {"fib": 8, "isbi": 16}
-STEPS = 800
+STEPS = {"fib": 800, "isbi": 2400}
 LEARNING_RATE = 1e-3  # as CAREamics has it
 MASKED_PERCENT = 2.0  # ten times the usual share: as many blind spots as so few steps can have
-STEPS_PER_EPOCH = 20
+STEPS_PER_EPOCH = 40
 
 
 def clean_crop(volume: str) -> np.ndarray:

@@ -98,7 +98,7 @@ def segmented(name: str, image: str, truth: str, denoiser: str | None) -> dict[s
 def main() -> None:
     """Train, or run and judge; the last line is JSON."""
     if sys.argv[1:2] == ["train"]:
-        train(int(sys.argv[2]) if len(sys.argv) > 2 else STEPS)
+        train(int(sys.argv[2]) if len(sys.argv) > 2 else STEPS["fib"])
         return
     truth = layer("truth", slab("labels"))
     original, noised = layer("original", slab("raw")), layer("noisy", noisy())
