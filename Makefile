@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-real laws check bench clean setup
+.PHONY: demo test test-real laws check bench bench-denoise clean setup
 
 demo: setup
 	$(BIN)/emseg demo --out demo $(if $(CI),,--serve)
@@ -46,6 +46,9 @@ bench: setup
 	  --set 'bbox=[[0, 0, 95], [250, 250, 115]]'
 	$(BIN)/emseg evaluate $(WORK)/fib25/run $(WORK)/fib25/labels
 	$(BIN)/python tests/bench/fib25.py $(WORK)/fib25/tune $(WORK)/fib25/run $(WORK)/fib25/labels
+
+bench-denoise: setup
+	EMSEG_DATA=$(DATA) $(BIN)/python tests/bench/denoise.py --quick
 
 clean:
 	rm -rf demo build dist *.egg-info .mypy_tree .pytest_cache .mypy_cache .ruff_cache .hypothesis

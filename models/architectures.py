@@ -8,11 +8,12 @@ from typing import Any
 
 from torch import nn
 
-from emseg.models import affinity_unet
-from emseg.models.spec import ModelSpec
+from emseg.models import affinity_unet, denoise_unet
+from emseg.models.spec import ModelSpec, Vec
 
 Factory = Callable[[Mapping[str, Any], int, int], nn.Module]
 GROUP = "emseg.models"
+OURS: Mapping[str, Factory] = {affinity_unet.KIND: affinity_unet.build, denoise_unet.KIND: denoise_unet.build}
 
 
 def factory(kind: str) -> Factory:
@@ -21,11 +22,11 @@ def factory(kind: str) -> Factory:
     Raises:
         ValueError: no such kind is installed.
     """
-    if kind == affinity_unet.KIND:
-        return affinity_unet.build
+    if kind in OURS:
+        return OURS[kind]
     found = tuple(entry_points(group=GROUP, name=kind))
     if len(found) != 1:
-        known = sorted({affinity_unet.KIND, *(point.name for point in entry_points(group=GROUP))})
+        known = sorted({*OURS, *(point.name for point in entry_points(group=GROUP))})
         raise ValueError(f"architecture {kind!r}: {len(found)} packages declare it; known: {', '.join(known)}")
     made: Factory = found[0].load()
     return made
@@ -39,9 +40,27 @@ def build(spec: ModelSpec) -> nn.Module:
     """
     kind = spec.architecture["kind"]
     if kind == affinity_unet.KIND:
-        multiple = affinity_unet.UNetShape.parsed(spec.architecture).multiple_xyz
-        if any(patch % m for patch, m in zip(spec.patch_vx, multiple, strict=True)):
-            raise ValueError(
-                f"architecture: sides of patch {list(spec.patch_vx)} must be multiples of {list(multiple)}"
-            )
+        _require_multiple("patch", spec.patch_vx, affinity_unet.UNetShape.parsed(spec.architecture).multiple_xyz)
+    elif kind == denoise_unet.KIND:
+        _require_exact(spec, denoise_unet.DenoiseShape.parsed(spec.architecture))
     return factory(kind)(spec.architecture, spec.in_channels, spec.out_channels)
+
+
+def _require_multiple(name: str, sides_vx: Vec, multiple: Vec) -> None:
+    if any(side % m for side, m in zip(sides_vx, multiple, strict=True)):
+        raise ValueError(f"architecture: sides of {name} {list(sides_vx)} must be multiples of {list(multiple)}")
+
+
+def _require_exact(spec: ModelSpec, shape: denoise_unet.DenoiseShape) -> None:
+    """Refuse windows whose inner part would depend on where the lattice lies.
+
+    Raises:
+        ValueError: a halo that is too short, or sides, steps or halos that move its pooling.
+    """
+    _require_multiple("patch", spec.patch_vx, shape.multiple_xyz)
+    _require_multiple("stride", spec.stride_vx, shape.multiple_xyz)
+    _require_multiple("halo", spec.halo_vx, shape.multiple_xyz)
+    if any(halo < least for halo, least in zip(spec.halo_vx, shape.halo_xyz, strict=True)):
+        raise ValueError(
+            f"architecture: halo {list(spec.halo_vx)} is too short for this network; use {list(shape.halo_xyz)}"
+        )

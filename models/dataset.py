@@ -31,6 +31,13 @@ class Volume(Protocol):
         """Image float32 in [0, 1] and labels int64 of a crop, both [z, y, x]."""
 
 
+class Examples(Protocol):
+    """Numbered examples: number i is always the same."""
+
+    def example(self, number: int, augment: bool) -> Example:
+        """Example `number`, to train on (augmented) or to validate on (as it is)."""
+
+
 @dataclass(frozen=True)
 class Crops:
     """What crops look like: their size z, y, x; the channels' offsets x, y, z; which axes z, y, x are alike."""
@@ -69,7 +76,7 @@ class TrainingCrops(IterableDataset[Example]):
     A crop's number comes from step, process and place in the batch alone: loader processes and resuming change nothing.
     """
 
-    def __init__(self, crops: Crops, batch: int, first_step: int = 0) -> None:
+    def __init__(self, crops: Examples, batch: int, first_step: int = 0) -> None:
         self.crops, self.batch, self.first_step = crops, batch, first_step
 
     def __iter__(self) -> Iterator[Example]:
@@ -85,7 +92,7 @@ class TrainingCrops(IterableDataset[Example]):
 class ValidationCrops(Dataset[Example]):
     """A fixed set of crops as they are."""
 
-    def __init__(self, crops: Crops, count: int) -> None:
+    def __init__(self, crops: Examples, count: int) -> None:
         self.crops, self.count = crops, count
 
     def __len__(self) -> int:

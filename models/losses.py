@@ -1,4 +1,4 @@
-"""Loss of affinity training: balanced cross-entropy, and Dice on the nearest neighbours."""
+"""Losses. Affinities: balanced cross-entropy, and Dice on the nearest neighbours. Denoising: squared error at spots."""
 
 from __future__ import annotations
 
@@ -35,3 +35,12 @@ def _dice(logits: Tensor, target: Tensor, kept: Tensor) -> Tensor:
     probability = torch.sigmoid(logits[:, :NEAREST]) * kept[:, :NEAREST]
     wanted = target[:, :NEAREST] * kept[:, :NEAREST]
     return 1 - (2 * (probability * wanted).sum() + 1) / (probability.sum() + wanted.sum() + 1)
+
+
+def blind_spot_loss(output: Tensor, noisy: Tensor, spots: Tensor) -> Tensor:
+    """Mean squared error [] of output against the noisy image, both [n, c, z, y, x], at the spots alone (bool).
+
+    The target is noisy, so this never reaches 0; its value tells nothing about quality (Krull et al. 2019).
+    """
+    kept = spots.to(output.dtype)
+    return ((output - noisy) ** 2 * kept).sum() / kept.sum().clamp(min=1)

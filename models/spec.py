@@ -10,8 +10,8 @@ from typing import Any
 
 Vec = tuple[int, int, int]
 NEAREST: tuple[Vec, ...] = ((-1, 0, 0), (0, -1, 0), (0, 0, -1))
-FAMILIES = ("affinity",)
-CODINGS = {"linear": (), "logit": ("gain",)}
+FAMILIES = {"affinity": ("sigmoid", ("linear", "logit")), "denoise": ("identity", ("grey",))}  # activation, codings
+CODINGS = {"linear": (), "logit": ("gain",), "grey": ()}
 PATCH_LIMIT_VX = 1024
 
 
@@ -21,18 +21,20 @@ class ModelSpec:
 
     Attributes:
         name: of the model.
-        family: "affinity".
+        family: "affinity" or "denoise".
         architecture: {"kind": ..., and its parameters}: enough to build the network again.
         in_channels: of the input; 1 for grey images.
-        offsets: channel c at voxel v joins v to v + offsets[c]; the first three are the x−1, y−1, z−1 neighbours.
+        offsets: channel c at voxel v joins v to v + offsets[c]; the first three are the x−1, y−1, z−1 neighbours. A
+            denoiser has none.
         patch_vx: input window.
         stride_vx: step of the lattice of windows; at most patch − 2·halo.
         halo_vx: margin of a window's output that is discarded.
         phase_vx: windows start at k·stride + phase, in absolute voxels.
         voxel_nm: size of a voxel that the network was trained on.
         normalisation: {"scale", "mean", "std"}: the network sees (grey / scale − mean) / std.
-        coding: {"kind": "linear"} or {"kind": "logit", "gain": codes per unit of logit}.
-        activation: of the logits that the network gives out: "sigmoid".
+        coding: {"kind": "linear"} or {"kind": "logit", "gain": codes per unit of logit}; {"kind": "grey"} of a
+            denoiser, whose output is grey values, normalised.
+        activation: of what the network gives out: "sigmoid" of logits, "identity" of a denoiser.
         training: record of what the model was trained and tuned on.
         recommended: {stage: {parameter: value}} of the stitching stages, which run.yaml overrides.
     """
@@ -65,7 +67,7 @@ class ModelSpec:
     @property
     def out_channels(self) -> int:
         """Channels that the network gives out."""
-        return len(self.offsets)
+        return len(self.offsets) or self.in_channels
 
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, no spaces."""
@@ -121,8 +123,8 @@ def _check_words(spec: ModelSpec) -> None:
         raise ValueError(f"model spec: name {spec.name!r} must be a word of at most 100 characters")
     if spec.family not in FAMILIES:
         raise ValueError(f"model spec: family {spec.family!r} is unknown; known: {', '.join(FAMILIES)}")
-    if spec.activation != "sigmoid":
-        raise ValueError(f"model spec: activation {spec.activation!r} must be 'sigmoid'")
+    if spec.activation != FAMILIES[spec.family][0]:
+        raise ValueError(f"model spec: activation {spec.activation!r} must be {FAMILIES[spec.family][0]!r}")
     if not isinstance(spec.architecture, Mapping) or not isinstance(spec.architecture.get("kind"), str):
         raise ValueError("model spec: architecture must be an object with a 'kind'")
     if not isinstance(spec.training, Mapping):
@@ -135,7 +137,10 @@ def _check_words(spec: ModelSpec) -> None:
 def _check_windows(spec: ModelSpec) -> None:
     if type(spec.in_channels) is not int or not 1 <= spec.in_channels <= 64:
         raise ValueError(f"model spec: in_channels {spec.in_channels!r} must lie in 1..64")
-    if spec.offsets[:3] != NEAREST or len(spec.offsets) > 256 or len(set(spec.offsets)) != len(spec.offsets):
+    if spec.family == "denoise":
+        if spec.offsets or spec.in_channels != 1:
+            raise ValueError("model spec: a denoiser has no offsets and one channel; train one model per channel")
+    elif spec.offsets[:3] != NEAREST or len(spec.offsets) > 256 or len(set(spec.offsets)) != len(spec.offsets):
         raise ValueError("model spec: offsets must start with [-1,0,0], [0,-1,0], [0,0,-1] and differ")
     for patch, stride, halo in zip(spec.patch_vx, spec.stride_vx, spec.halo_vx, strict=True):
         if not (0 < patch <= PATCH_LIMIT_VX and halo >= 0 and 0 < stride <= patch - 2 * halo):
@@ -152,7 +157,8 @@ def _check_numbers(spec: ModelSpec) -> None:
     if not all(_number(v) for v in levels.values()) or levels["scale"] <= 0 or levels["std"] <= 0:
         raise ValueError(f"model spec: normalisation {dict(levels)!r} must be numbers, scale and std above 0")
     kind = coding.get("kind") if isinstance(coding, Mapping) else None
-    if kind not in CODINGS or set(coding) != {"kind", *CODINGS[kind]}:
-        raise ValueError(f"model spec: coding {coding!r} must be linear, or logit with a gain")
+    if kind not in FAMILIES[spec.family][1] or set(coding) != {"kind", *CODINGS[kind]}:
+        allowed = "grey" if spec.family == "denoise" else "linear, or logit with a gain"
+        raise ValueError(f"model spec: coding {coding!r} must be {allowed}")
     if kind == "logit" and not (_number(coding["gain"]) and 0.1 <= coding["gain"] <= 1000):
         raise ValueError(f"model spec: gain {coding['gain']!r} must lie in 0.1..1000")

@@ -147,6 +147,26 @@ def averaged(
     return mean
 
 
+def averaged_images(
+    predict: Callable[[np.ndarray], np.ndarray], patches: np.ndarray, views: Sequence[Symmetry]
+) -> np.ndarray:
+    """Test-time augmentation of a network whose output is an image: the mean over views, each turned back.
+
+    Args:
+        predict: float32 [n, 1, z, y, x] -> float32 of the same shape.
+        patches: float32 [n, 1, z, y, x]; sides alike on the axes that the views exchange.
+        views: symmetries to average over.
+    """
+    backs = [turn_back(view, predict(np.ascontiguousarray(turn(view, patches)))) for view in views]
+    mean: np.ndarray = np.asarray(np.mean(np.stack(backs), axis=0, dtype=np.float64), np.float32)
+    return mean
+
+
+def section_views(square: bool) -> list[Symmetry]:
+    """Turns and flips of sections: eight where x and y are alike, else four flips. z stays."""
+    return [s for s in symmetries() if s.order[0] == 0 and not s.flips[0] and (square or s.order == (0, 1, 2))]
+
+
 def _flipped(symmetry: Symmetry, array: np.ndarray) -> np.ndarray:
     z, y, x = (slice(None, None, -1 if flip else 1) for flip in symmetry.flips)
     out: np.ndarray = array[..., z, y, x]

@@ -30,7 +30,8 @@ def audit_plan(base: Plan, run: Objects, nodes: int, seed: int) -> Plan:
             "--verify takes runs from affinities"
         )
     require_tree(base, Ledger(run))
-    shared = {name: fragment.fields[name] for name in ("leaves", "rules", "affinities", "exclusion")}
+    wanted = ("leaves", "rules", "affinities", "exclusion", "given")
+    shared = {name: fragment.fields[name] for name in wanted if name in fragment.fields}
     drawn = random.Random(seed)  # noqa: S311  a sample, no secret
     tiers = []
     for number in range(nodes):

@@ -11,15 +11,16 @@ from emseg.pipeline.excluding import CELL_LAYERS, cells_digest
 from emseg.pipeline.plan import RELATIVE, Plan
 from emseg.pipeline.queue_census import Census
 from emseg.pipeline.receipts import Ledger
-from emseg.tasks.predict import levels_key, model_key
+from emseg.tasks.predict import levels_key
 from emseg.tasks.volume.errors import EmsegError, TransientError
 from emseg.tasks.volume.layer import open_layer
 from emseg.tasks.volume.objects import Objects
 from emseg.tasks.volume.url import joined_url
+from emseg.tasks.windows import model_key
 
 THREADS = 4
 NAMED = 100  # receipts that are absent, at most, by name
-KEYS = {"model": model_key, "levels": levels_key}
+KEYS = {"model": model_key, "denoiser": model_key, "levels": levels_key}
 
 
 @dataclass

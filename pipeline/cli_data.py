@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from emseg.pipeline import cli_denoise
 from emseg.pipeline.cli_run import AsJson, Sets, Workers
 from emseg.pipeline.config import Engine
 from emseg.pipeline.output import note, say
@@ -26,8 +27,10 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     for command in (ingest, stats, components, phantom, evaluate, view, demo):
         app.command(name=command.__name__)(command)
+    cli_denoise.register(app)
     trainer = typer.Typer(help="Train a model from a config file.", no_args_is_help=True, rich_markup_mode=None)
     trainer.command(name="affinity")(train_affinity)
+    trainer.command(name="denoise")(cli_denoise.train_denoise)
     app.add_typer(trainer, name="train")
 
 
@@ -291,6 +294,9 @@ def demo(
     size: Annotated[int, typer.Option(min=64, max=4096, help="voxels along each axis")] = 192,
     seed: Annotated[int, typer.Option(min=0, help="of the phantom")] = 0,
     serve: Annotated[bool, typer.Option(help="keep the viewer open until Ctrl-C")] = False,
+    noisy: Annotated[
+        bool, typer.Option("--noisy", help="noise in the image, and a denoiser before prediction")
+    ] = False,
     workers: Workers = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -299,10 +305,15 @@ def demo(
     from emseg.pipeline.demo import run_demo
     from emseg.pipeline.viewer_layers import run_layers
 
-    values = run_demo(out, size, seed=seed, workers=workers_of(Engine(workers=workers)))
+    values = run_demo(out, size, seed=seed, workers=workers_of(Engine(workers=workers)), noisy=noisy)
     opened = viewing.open_viewer(run_layers(values["run"]))
     values["link"] = opened.url
-    lines = [*scored(values), f"{values['voxels']} voxels in {values['chunks']} chunks, {values['seconds']:.0f} s"]
+    before = [f"noisy, as it is: {line}" for line in scored(values["as_it_is"])[:2]] if noisy else []
+    lines = [
+        *before,
+        *scored(values),
+        f"{values['voxels']} voxels in {values['chunks']} chunks, {values['seconds']:.0f} s",
+    ]
     say(values, as_json, *lines, f"look at it: {opened.url}" if serve else f"look at it: emseg view {values['run']}")
     if serve:
         note("Ctrl-C ends the viewer")

@@ -119,6 +119,32 @@ class Layers(Section):
     chunk_vx: Size = Field((64, 64, 64), description="storage chunk of affinities, fragments and segmentation")
 
 
+class DenoiseStage(Section):
+    """Denoising of the image before prediction; off unless given. `predict` then reads layers/denoised."""
+
+    model: str = Field("fib25-n2v", description="a shipped denoiser's name, or a path of a model file")
+    chunk_vx: Size = Field((192, 192, 192), description="chunk of one task: whole storage chunks")
+    batch: int = Field(2, ge=1, le=1024, description="windows per forward pass; short batches are padded")
+    threads_per_process: int = Field(1, ge=1, le=1024, description="threads of one worker; changes last bits")
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 needs device: cuda")
+    device: Literal["cpu", "cuda"] = Field("cpu", description="kind of device; the same as predict's")
+    tta: bool = Field(False, description="average over turns and flips of the sections: 8 (or 4) times the work")
+    dtype: Literal["same", "uint8", "uint16", "float32"] = Field(
+        "same", description="of layers/denoised; same: the source's. Rounded half up, float32 is not rounded"
+    )
+    clip: tuple[float, float] | None = Field(
+        None, description="least and greatest grey value to write; none: 0 and the greatest of the source's dtype"
+    )
+
+    @model_validator(mode="after")
+    def _sound(self) -> DenoiseStage:
+        if self.precision == "bf16" and self.device != "cuda":
+            raise ValueError("precision bf16 needs device: cuda")
+        if self.clip is not None and not self.clip[0] < self.clip[1]:
+            raise ValueError(f"clip {list(self.clip)}: give the least, then the greatest value")
+        return self
+
+
 class PredictStage(Section):
     """Network inference."""
 
@@ -206,11 +232,18 @@ class DownsampleStage(Section):
 class Stages(Section):
     """What each stage does."""
 
+    denoise: DenoiseStage | None = Field(None, description="denoise the image first; none: do not")
     predict: PredictStage = PredictStage()
     fragment: FragmentStage = FragmentStage()
     merge: MergeStage = MergeStage()
     relabel: RelabelStage = RelabelStage()
     downsample: DownsampleStage = DownsampleStage()
+
+    @model_validator(mode="after")
+    def _one_device(self) -> Stages:
+        if self.denoise is not None and self.denoise.device != self.predict.device:
+            raise ValueError(f"denoise.device {self.denoise.device} must be predict.device {self.predict.device}")
+        return self
 
 
 class Engine(Section):
@@ -267,4 +300,6 @@ class RunConfig(Section):
             raise ValueError("stages.fragment.t_high does nothing to given fragments; leave it out")
         if self.skip_blank is not None and self.source is None:
             raise ValueError("skip_blank: needs source:, the image whose blank cells are left out")
+        if self.stages.denoise is not None and self.source is None:
+            raise ValueError("stages.denoise: needs source:, the image to denoise")
         return self

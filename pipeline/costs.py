@@ -12,14 +12,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from emseg.models.spec import ModelSpec
 from emseg.pipeline.node_memory import level_bytes, node_bytes
 from emseg.pipeline.plan import Plan
 from emseg.pipeline.tier import Tier
-from emseg.tasks.predict import lattice_of
 from emseg.tasks.volume.grid import Grid
 from emseg.tasks.volume.info import LayerSpec, new_info, parse_scale
 from emseg.tasks.volume.tree import Tree
+from emseg.tasks.windows import lattice_of
 
 PROCESS_BYTES = 550 << 20  # a worker with CloudVolume and compiled kernels loaded
 TORCH_BYTES = 250 << 20  # more, of one with a network
@@ -70,19 +72,27 @@ class Price:
         return max(self.peak_bytes_per_task.values(), default=0)
 
 
-def price_of(plan: Plan, specs: Mapping[str, LayerSpec], model: ModelSpec | None, source: Voxel | None = None) -> Price:
+def price_of(
+    plan: Plan,
+    specs: Mapping[str, LayerSpec],
+    model: ModelSpec | None,
+    source: Voxel | None = None,
+    denoiser: ModelSpec | None = None,
+) -> Price:
     """The price of a plan.
 
     Args:
         specs: layers that it makes.
         model: that it predicts with, if it does.
         source: what a voxel of the image, or of affinities made elsewhere, holds; default: the least that fits.
+        denoiser: that it denoises with, if it does.
     """
     price = Price(plan.planned())
     own = Voxel(len(model.offsets)) if model is not None else source or Voxel(3)
     for tier in plan.tiers:
-        if tier.kind == "predict" and model is not None:
-            _predict(price, tier, model, source or Voxel())
+        network = {"predict": model, "denoise": denoiser}.get(tier.kind)
+        if network is not None:
+            _network(price, tier, network, *(_voxel(specs, tier.fields[n], source) for n in ("source", "out")))
         elif tier.kind == "fragment":
             _fragment(price, tier, own)
         elif tier.kind == "instances":
@@ -97,7 +107,7 @@ def price_of(plan: Plan, specs: Mapping[str, LayerSpec], model: ModelSpec | None
             _downsample(price, tier)
         price.objects += TASK_OBJECTS * len(tier.grid) + _tables(tier)
     price.objects += sum(map(_layer_objects, specs.values()))
-    price.objects += 1 + len({"model", "levels"} & set(plan.pins))
+    price.objects += 1 + len({"model", "levels", "denoiser"} & set(plan.pins))
     return price
 
 
@@ -138,8 +148,14 @@ def _largest(grid: Grid, pad: int = 0) -> int:
     return math.prod(min(c + 2 * pad, n) for c, n in zip(grid.chunk_vx, grid.bbox.size, strict=True))
 
 
-def _predict(price: Price, tier: Tier, model: ModelSpec, source: Voxel) -> None:
-    lattice, grid, channels = lattice_of(model), tier.grid, len(model.offsets)
+def _voxel(specs: Mapping[str, LayerSpec], name: str, source: Voxel | None) -> Voxel:
+    """What a voxel of a layer of the plan holds."""
+    spec = specs.get(name)
+    return source or Voxel() if spec is None else Voxel(spec.channels, np.dtype(spec.dtype).itemsize)
+
+
+def _network(price: Price, tier: Tier, model: ModelSpec, source: Voxel, out: Voxel) -> None:
+    lattice, grid, channels = lattice_of(model), tier.grid, model.out_channels
     patches = 1
     read = 1
     for axis in range(3):
@@ -149,12 +165,12 @@ def _predict(price: Price, tier: Tier, model: ModelSpec, source: Voxel) -> None:
         patches *= sum(map(len, starts))
         read *= sum(s[-1] + lattice.patch_vx[axis] - s[0] for s in starts)
     voxels = grid.bbox.voxels
-    price.halo_overhead["predict"] = patches * math.prod(lattice.patch_vx) / voxels
+    price.halo_overhead[tier.stage] = patches * math.prod(lattice.patch_vx) / voxels
     price.bytes_read += read * source.bytes
-    price.bytes_written += voxels * channels
+    price.bytes_written += voxels * out.bytes
     patch_bytes = int(tier.fields["batch"]) * math.prod(lattice.patch_vx) * ACTIVATION_BYTES
     arrays = _largest(grid) * (9 * channels + FLOAT_BYTES + source.bytes)
-    price.peak_bytes_per_task["predict"] = PROCESS_BYTES + TORCH_BYTES + arrays + patch_bytes
+    price.peak_bytes_per_task[tier.stage] = PROCESS_BYTES + TORCH_BYTES + arrays + patch_bytes
 
 
 def _fragment(price: Price, tier: Tier, source: Voxel) -> None:

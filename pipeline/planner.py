@@ -14,18 +14,19 @@ from typing import Any
 from emseg.models.spec import ModelSpec
 from emseg.pipeline.config import RunConfig
 from emseg.pipeline.costs import Price, Voxel, price_of
+from emseg.pipeline.denoising import Denoising, denoising_of, reach_of
 from emseg.pipeline.excluding import Excluded, excluded_of
 from emseg.pipeline.node_memory import rounds_of
 from emseg.pipeline.plan import Plan, is_stored, store_plan
 from emseg.pipeline.recommended import with_recommended
 from emseg.pipeline.start import Start, start_of
-from emseg.pipeline.tier import Need, Tier
+from emseg.pipeline.tier import Need, Tier, require_whole
 from emseg.pipeline.tree import provisional_spec, tree_field
 from emseg.pipeline.tree_tiers import down_tiers, up_tiers
 from emseg.tasks.arrays.rules import Rules
 from emseg.tasks.arrays.weights import TOP, weight_threshold
 from emseg.tasks.context import LayerRef
-from emseg.tasks.volume.bbox import BBox, Vec, vec
+from emseg.tasks.volume.bbox import BBox, vec
 from emseg.tasks.volume.codes import require_coded
 from emseg.tasks.volume.errors import ConfigError
 from emseg.tasks.volume.grid import Grid
@@ -47,13 +48,14 @@ class Planned:
     objects: dict[str, bytes] = field(default_factory=dict)
     excluded: Excluded = field(default_factory=Excluded)
     model: ModelSpec | None = None
+    denoiser: ModelSpec | None = None
     warnings: list[str] = field(default_factory=list)
     source: Voxel = field(default_factory=Voxel)
 
     def price(self) -> Price:
         """What it will cost."""
         cells = {s.name: s.spec for s in self.excluded.sources}
-        return price_of(self.plan, {**self.specs, **cells}, self.model, self.source)
+        return price_of(self.plan, {**self.specs, **cells}, self.model, self.source, self.denoiser)
 
     def stored(self, run_url: str) -> tuple[Objects, bool]:
         """The run directory with everything in it, and whether the plan is new.
@@ -89,18 +91,21 @@ def plan_run(config: RunConfig) -> Planned:
         config = with_recommended(config, start.spec)
     bbox = _bbox(config, start)
     excluded = excluded_of(config, bbox, start.voxel_nm)
-    specs = _specs(config, start, bbox)
-    tiers = (*_predict(config, start, bbox, excluded), *_stitch(config, start, bbox, excluded))
+    denoising = denoising_of(config, start, bbox)
+    specs = {**denoising.specs, **_specs(config, start, bbox)}
+    predict = _predict(config, start, bbox, excluded, denoising)
+    tiers = (*denoising.tiers, *predict, *_stitch(config, start, bbox, excluded))
     tiers += tuple(_pyramid(config, specs))
     layers = {
         **start.layers,
         **excluded.refs,
         **{name: LayerRef(f"./layers/{name}") for name in specs},
     }
-    pins = {**start.pins, **excluded.pins}
+    pins = {**start.pins, **denoising.pins, **excluded.pins}
     shown = config.model_dump(mode="json", exclude={"run", "engine"})
     plan = Plan(layers, tiers, pins, shown)
-    return Planned(plan, specs, dict(start.objects), excluded, start.spec, list(start.warnings), start.voxel)
+    objects, warnings = {**start.objects, **denoising.objects}, [*start.warnings, *denoising.warnings]
+    return Planned(plan, specs, objects, excluded, start.spec, denoising.spec, warnings, start.voxel)
 
 
 def _bbox(config: RunConfig, start: Start) -> BBox:
@@ -109,15 +114,6 @@ def _bbox(config: RunConfig, start: Start) -> BBox:
         raise ConfigError(f"bbox {bbox} must hold a voxel and lie inside the source's bounds {start.bounds} at its mip")
     require_coded(bbox, "bbox")
     return bbox
-
-
-def _require_whole(name: str, chunk_vx: Vec, storage_vx: Vec, size: Vec) -> None:
-    if any(c % s and c < n for c, s, n in zip(chunk_vx, storage_vx, size, strict=True)):
-        nearest = [max(1, round(c / s)) * s for c, s in zip(chunk_vx, storage_vx, strict=True)]
-        raise ConfigError(
-            f"stages.{name}.chunk_vx {list(chunk_vx)} is no whole number of storage chunks "
-            f"(layers.chunk_vx {list(storage_vx)}); use {nearest}"
-        )
 
 
 def _specs(config: RunConfig, start: Start, bbox: BBox) -> dict[str, LayerSpec]:
@@ -151,13 +147,13 @@ def label_spec(config: RunConfig, bbox: BBox, voxel_nm: VoxelNm, about: Mapping[
     return LayerSpec("segmentation", "uint64", 1, bbox, voxel_nm, storage, *form, factors, about)
 
 
-def _predict(config: RunConfig, start: Start, bbox: BBox, excluded: Excluded) -> tuple[Tier, ...]:
+def _predict(config: RunConfig, start: Start, bbox: BBox, excluded: Excluded, denoising: Denoising) -> tuple[Tier, ...]:
     if start.spec is None:
         return ()
     stage = config.stages.predict
-    _require_whole("predict", stage.chunk_vx, config.layers.chunk_vx, bbox.size)
+    require_whole("predict", stage.chunk_vx, config.layers.chunk_vx, bbox.size)
     fields = {
-        "source": "source",
+        "source": denoising.layer,
         "out": "affinities",
         "model": start.pins["model"],
         "batch": stage.batch,
@@ -169,12 +165,14 @@ def _predict(config: RunConfig, start: Start, bbox: BBox, excluded: Excluded) ->
         "exclusion": excluded.fields,
     }
     task_class = "gpu" if stage.device == "cuda" else "cpu"
-    return (Tier("predict", "predict", Grid(bbox, stage.chunk_vx), fields, (), task_class),)
+    pad = reach_of(start.spec)
+    needs = (Need("denoise", pad, pad),) if denoising.tiers else ()
+    return (Tier("predict", "predict", Grid(bbox, stage.chunk_vx), fields, needs, task_class),)
 
 
 def _stitch(config: RunConfig, start: Start, bbox: BBox, excluded: Excluded) -> tuple[Tier, ...]:
     stages = config.stages
-    _require_whole("relabel", stages.relabel.chunk_vx, config.layers.chunk_vx, bbox.size)
+    require_whole("relabel", stages.relabel.chunk_vx, config.layers.chunk_vx, bbox.size)
     tree = _tree(config, start, bbox)
     rounds = rounds_of(tree, stages.merge)
     shared = {"leaves": tree_field(tree), "rules": vars(rules_of(config))}

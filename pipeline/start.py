@@ -18,7 +18,7 @@ from emseg.pipeline.instances import InstanceChunks, instance_chunks
 from emseg.pipeline.levels import levels_content
 from emseg.tasks.base import canonical_json
 from emseg.tasks.context import LayerRef
-from emseg.tasks.predict import lattice_of, levels_key, model_key
+from emseg.tasks.predict import levels_key
 from emseg.tasks.volume.bbox import BBox
 from emseg.tasks.volume.errors import ConfigError
 from emseg.tasks.volume.info import VoxelNm
@@ -26,6 +26,7 @@ from emseg.tasks.volume.layer import Layer, open_layer
 from emseg.tasks.volume.objects import sha256
 from emseg.tasks.volume.url import canonical_url, redacted
 from emseg.tasks.weights import AffinityForm
+from emseg.tasks.windows import lattice_of, model_key
 
 VOXEL_TOLERANCE = 0.1  # a model is warned about on voxels that differ by more than a tenth
 
@@ -153,7 +154,7 @@ def _from_image(config: RunConfig) -> Start:
         {"model": digest, "source": _info_digest(layer)},
         {model_key(digest): content},
         _voxel(layer),
-        _voxel_warnings(layer, spec),
+        voxel_warnings(layer, spec),
     )
     _add_levels(start, config, spec)
     return start
@@ -162,9 +163,12 @@ def _from_image(config: RunConfig) -> Start:
 def _model(name: str) -> tuple[bytes, ModelSpec]:
     try:
         path = resolve(name)
-        return path.read_bytes(), read_spec(path)
+        content, spec = path.read_bytes(), read_spec(path)
     except (ValueError, OSError) as error:
         raise ConfigError(f"stages.predict.model {name!r}: {error}") from None
+    if spec.family != "affinity":
+        raise ConfigError(f"stages.predict.model {name!r}: is of family {spec.family}; give an affinity network")
+    return content, spec
 
 
 def _require_image(layer: Layer, spec: ModelSpec, normalise: Normalise) -> None:
@@ -188,13 +192,14 @@ def _require_views(spec: ModelSpec, tta: str) -> None:
         raise ConfigError(f"stages.predict.tta {tta!r}: with model {spec.name} it {error}") from None
 
 
-def _voxel_warnings(layer: Layer, spec: ModelSpec) -> list[str]:
+def voxel_warnings(layer: Layer, spec: ModelSpec) -> list[str]:
+    """A warning if a model was trained on voxels of another size."""
     unlike = any(abs(a - b) > VOXEL_TOLERANCE * b for a, b in zip(layer.voxel_nm, spec.voxel_nm, strict=True))
     if not unlike:
         return []
     return [
         f"model {spec.name} was trained on voxels of {list(spec.voxel_nm)} nm but {redacted(layer.url)} mip "
-        f"{layer.mip} has {list(layer.voxel_nm)}; choose another mip or expect poor affinities"
+        f"{layer.mip} has {list(layer.voxel_nm)}; choose another mip or expect poor results"
     ]
 
 

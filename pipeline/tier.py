@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from emseg.tasks.volume.bbox import BBox, Vec, vec
+from emseg.tasks.volume.errors import ConfigError
 from emseg.tasks.volume.grid import Grid, key_of
 
 TREE = ("merge", "rounds")  # stages of the way up
@@ -104,3 +105,17 @@ class Tier:
         )
         grid = Grid(BBox.of(*raw["bbox"]), vec(raw["chunk_vx"]), vec(raw.get("overlap_vx", (0, 0, 0))))
         return cls(raw["name"], raw["kind"], grid, raw["fields"], needs, raw["task_class"], raw["final"])
+
+
+def require_whole(name: str, chunk_vx: Vec, storage_vx: Vec, size: Vec) -> None:
+    """Refuse chunks of a stage that would share an object of its layer.
+
+    Raises:
+        ConfigError: they are no whole number of storage chunks.
+    """
+    if any(c % s and c < n for c, s, n in zip(chunk_vx, storage_vx, size, strict=True)):
+        nearest = [max(1, round(c / s)) * s for c, s in zip(chunk_vx, storage_vx, strict=True)]
+        raise ConfigError(
+            f"stages.{name}.chunk_vx {list(chunk_vx)} is no whole number of storage chunks "
+            f"(layers.chunk_vx {list(storage_vx)}); use {nearest}"
+        )

@@ -21,13 +21,17 @@ LEVELS = 255  # grey levels of a uint8 image
 
 @dataclass(frozen=True)
 class Opened:
-    """A file or layer: how to read a box as [c, z, y, x]; sha256 of the file that it came from, and where that lies."""
+    """A file or layer: how to read a box as [c, z, y, x]; sha256 of the file that it came from, and where that lies.
+
+    `encoding` is how a layer's objects are stored, '' of a file.
+    """
 
     where: str
     bounds: BBox
     read: Callable[[BBox], np.ndarray]
     digest: str
     offset: tuple[int, ...]
+    encoding: str = ""
 
 
 class ArrayVolume:
@@ -48,17 +52,19 @@ class ArrayVolume:
         return self.image_ZYX[at].astype(np.float32) / LEVELS, self.labels_ZYX[at].astype(np.int64)
 
 
-def opened(name: str) -> Opened:
-    """A file (file.h5:dataset, .npy, TIFF, folder of sections) or a layer.
+def opened(name: str, mip: int = 0) -> Opened:
+    """A file (file.h5:dataset, .npy, TIFF, folder of sections) or a layer at a mip.
 
     Raises:
         ConfigError, LayerError: neither can be read.
     """
     if "://" in name or (Path(name) / "info").is_file():
-        layer = open_layer(name)
+        layer = open_layer(name, mip)
         source = layer.emseg.get("ingested") or {}
         digest, offset = str(source.get("sha256", "")), tuple(source.get("offset", (0, 0, 0)))
-        return Opened(redacted(name), layer.bounds, layer.read, digest, offset)
+        return Opened(redacted(name), layer.bounds, layer.read, digest, offset, layer.scale.encoding)
+    if mip:
+        raise ConfigError(f"{name}: a file has no mips; ingest it, or leave out mip:")
     foreign = open_foreign(name)
     digest = file_digest(Path(split_name(name)[0]))
     return Opened(foreign.where, BBox.sized((0, 0, 0), foreign.size), foreign.read, digest, (0, 0, 0))

@@ -16,7 +16,7 @@ from emseg.tasks.volume.limits import INFO_BYTES
 from emseg.tasks.volume.objects import Objects
 from emseg.tasks.volume.url import joined_url, redacted
 
-RUN_LAYERS = ("image", "affinities", "fragments", "segmentation", "conflicts", "truth")
+RUN_LAYERS = ("image", "denoised", "affinities", "fragments", "segmentation", "conflicts", "truth")
 UNSEEN = ("provisional",)  # its labels depend on the chunk grid
 SHOWN_AT_FIRST = ("image", "segmentation", "conflicts")
 ANNOTATIONS = "neuroglancer_annotations_v1"

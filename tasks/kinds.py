@@ -8,6 +8,7 @@ from emseg.tasks.base import Task
 from emseg.tasks.component_leaf import ComponentLeaf
 from emseg.tasks.component_merge import ComponentMerge
 from emseg.tasks.conflicts import ConflictCell
+from emseg.tasks.denoise import Denoise
 from emseg.tasks.downsample import Downsample
 from emseg.tasks.enter import Enter
 from emseg.tasks.fragment import Fragment
@@ -33,6 +34,7 @@ KINDS: Mapping[str, type[Task]] = {
         ComponentLeaf,
         ComponentMerge,
         ConflictCell,
+        Denoise,
         Downsample,
         Enter,
         Fragment,

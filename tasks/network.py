@@ -1,4 +1,4 @@
-"""Networks that this process has loaded: one model at a time, from the run's own copy, by its sha256."""
+"""Networks that this process has loaded: a denoiser and an affinity network, from the run's copies, by sha256."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from emseg.tasks.volume.errors import CorruptChunkError
 from emseg.tasks.volume.objects import sha256
 
 MODEL_BYTES = 4 << 30
+KEPT = 2  # models that a process holds at once
 __all__ = ["network", "scaled"]
 _loaded: dict[tuple[str, str, str, int], tuple[ModelSpec, Predictor]] = {}
 
@@ -37,7 +38,8 @@ def network(
             file.write(content)
             file.flush()
             spec, net = load(Path(file.name))
-        _loaded.clear()
+        while len(_loaded) >= KEPT:
+            _loaded.pop(next(iter(_loaded)))
         _loaded[at] = spec, Predictor(net, context.device, precision, batch)
     context.record.read(key, digest)
     return _loaded[at]

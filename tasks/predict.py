@@ -9,34 +9,24 @@ from typing import Any, ClassVar
 import numpy as np
 
 from emseg.models.coding import encode
-from emseg.models.spec import ModelSpec
 from emseg.models.symmetry import averaged, views_of
-from emseg.tasks.arrays.lattice import Lattice, infer
+from emseg.tasks.arrays.lattice import infer
 from emseg.tasks.arrays.levels import stretched
 from emseg.tasks.base import Task
 from emseg.tasks.context import Context
 from emseg.tasks.exclusion import Exclusion
-from emseg.tasks.volume.bbox import BBox, vec
+from emseg.tasks.volume.bbox import BBox
 from emseg.tasks.volume.errors import ConfigError, CorruptChunkError
 from emseg.tasks.volume.limits import SMALL_OBJECT_BYTES
 from emseg.tasks.volume.objects import sha256
+from emseg.tasks.windows import lattice_of, model_key, require_device
 
 NEAREST = 3  # channels that join a voxel to its x−1, y−1, z−1 neighbour
-
-
-def model_key(digest: str) -> str:
-    """Where a run keeps a model."""
-    return f"models/{digest}.safetensors"
 
 
 def levels_key(digest: str) -> str:
     """Where a run keeps grey levels."""
     return f"levels/{digest}.json"
-
-
-def lattice_of(spec: ModelSpec) -> Lattice:
-    """The patch lattice of a model."""
-    return Lattice(vec(spec.patch_vx), vec(spec.stride_vx), vec(spec.halo_vx), vec(spec.phase_vx))
 
 
 @dataclass(frozen=True)
@@ -69,11 +59,7 @@ class Predict(Task):
 
     def execute(self, context: Context) -> None:
         """Read, infer, encode, write."""
-        if context.device.split(":")[0] != self.device:
-            raise ConfigError(
-                f"task {self.key} is planned for {self.device} but this worker has {context.device}: their last bits "
-                "differ; start workers with the planned device, or plan for this one"
-            )
+        require_device(self.key, self.device, context)
         out = context.layer(self.out)
         excluded = self.exclusion.of(context, self.core)
         if excluded is not None and excluded.all():

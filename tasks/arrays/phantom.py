@@ -22,7 +22,7 @@ import numpy as np
 
 from emseg.tasks.arrays.neurites import cells_near, chosen, neurites_of
 from emseg.tasks.arrays.phantom_objects import EMPTY, TISSUE, overlay
-from emseg.tasks.arrays.phantom_render import edges, grey
+from emseg.tasks.arrays.phantom_render import add_noise, edges, grey
 from emseg.tasks.arrays.phantom_tissue import CELLS, MARGIN, RIM, WARP_AT_MOST, classify, warp_corners
 from emseg.tasks.volume.bbox import BBox, Vec, vec
 from emseg.tasks.volume.errors import ConfigError
@@ -44,6 +44,7 @@ class PhantomParams:
         blank: every 512 sections, 12 are black, with truth 0; a neuron has the same id on both sides.
         gap: every 256 sections, one is missing: black, but the neurons go on through it, and so does the truth.
         noisiness: standard deviation of affinities made straight from the truth.
+        detector_sigma: standard deviation, in grey levels, of white noise on top of the image.
 
     Raises:
         ConfigError: a seed outside [0, 2^63), a voxel size that is not positive, a negative noisiness.
@@ -58,6 +59,7 @@ class PhantomParams:
     blank: bool = False
     gap: bool = False
     noisiness: float = 0.06
+    detector_sigma: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 1 << 63:
@@ -90,6 +92,8 @@ def phantom(box: BBox, params: PhantomParams) -> tuple[np.ndarray, np.ndarray]:
     tissue = _tissue(box, params, planes=3)
     image_ZYX = np.empty(box.shape_ZYX, np.uint8)
     grey(image_ZYX, tissue.labels_ZYX, tissue.planes_CZYX, tissue.state_ZYX, params.seed, box.min, _voxel(params))
+    if params.detector_sigma > 0:
+        add_noise(image_ZYX, params.seed, box.min, params.detector_sigma)
     labels_ZYX = np.where(tissue.state_ZYX == EMPTY, np.uint64(0), tissue.labels_ZYX)
     blank_Z, gap_Z = _black(box, params)
     image_ZYX[blank_Z | gap_Z] = 0

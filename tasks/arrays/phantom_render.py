@@ -17,7 +17,7 @@ from emseg.tasks.arrays.phantom_tissue import CORE, MARGIN, MITO_DEPTH, SOFT
 
 F64 = npt.NDArray[np.float64]
 _STREAM_SHADE, _STREAM_GRAIN, _STREAM_FINE, _STREAM_SENSOR, _STREAM_VESICLE, _STREAM_EDGE = 41, 42, 43, 44, 45, 46
-_STREAM_RETICULUM, _STREAM_CRISTAE = 49, 50
+_STREAM_RETICULUM, _STREAM_CRISTAE, _STREAM_DETECTOR = 49, 50, 51
 CYTOPLASM, SHADES, MEMBRANE, MITOCHONDRION, RESIN = 160.0, 34.0, 93.0, 78.0, 128.0
 GRAIN, FINE, SENSOR, WIDTH = 12.0, 9.0, 4.6, 2.3
 VESICLE_PITCH, VESICLE_LEVEL, VESICLE_DARK = 4.2, 0.5, 80.0
@@ -100,6 +100,17 @@ def grey(
                     value = _tissue_grey(bright, margin, planes_CZYX[MITO_DEPTH, k, j, i], noises)
                 value += SENSOR * normal(hashed(sensor, i + low[0], j + low[1], k + low[2]))
                 image_ZYX[k, j, i] = np.uint8(min(255.0, max(1.0, value + 0.5)))
+
+
+@kernel
+def add_noise(image_ZYX: np.ndarray, seed: int, low: tuple[int, int, int], sigma: float) -> None:
+    """White noise of a standard deviation, in grey levels, on an image (uint8 [z, y, x]) whose first voxel is `low`."""
+    key = keyed(seed, _STREAM_DETECTOR)
+    for k in range(image_ZYX.shape[0]):
+        for j in range(image_ZYX.shape[1]):
+            for i in range(image_ZYX.shape[2]):
+                value = image_ZYX[k, j, i] + sigma * normal(hashed(key, i + low[0], j + low[1], k + low[2]))
+                image_ZYX[k, j, i] = np.uint8(min(255.0, max(0.0, value + 0.5)))
 
 
 @kernel

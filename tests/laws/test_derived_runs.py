@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from laws.test_stored_results import digests, finished, stages
+from laws.test_stored_results import digests, finished, given_volume, stages
 
 from emseg.pipeline.audit import audit_plan
 from emseg.pipeline.config import Engine
@@ -121,6 +121,15 @@ def test_an_audit_passes_on_a_sound_run(base: Objects) -> None:
     checked = [ledger.receipt(key) or {} for key in plan.keys()]
     assert sum(c["figures"]["settled"] for c in checked) > 10
     assert len({c["fingerprint"] for c in checked}) == 6
+
+
+def test_an_audit_passes_over_given_fragments(tmp_path: Path) -> None:
+    """Nodes over fragments made elsewhere, some voxels excluded, are made again from them, not from a watershed."""
+    affinities, labels, _ = given_volume(tmp_path)
+    values = {**stages(None, (17, 11, 29), (16, 32, 16)), "merge": {"min_size_vx": 20, "threshold": "0.5"}}
+    where = {"affinities": {"layer": affinities}, "fragments": {"layer": labels}}
+    run = finished(tmp_path / "run", mask={"layer": labels}, **where, stages=values)
+    derived(run, "audits", audit_plan(load_plan(run), run, 3, seed=0))
 
 
 def test_an_audit_finds_a_table_of_other_affinities(affinities: str, tmp_path: Path) -> None:

@@ -210,3 +210,35 @@ def test_a_hosted_link_shows_what_was_asked_for(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("emseg.pipeline.view.hosted_link", lambda layers, **options: asked.update(options) or "link")
     view(["s3://bucket/layer"], link=True, segments="7,12", position="3,4,5", layout="xy")
     assert asked == {"position": (3, 4, 5), "segments": (7, 12), "layout": "xy"}
+
+
+def test_noise_and_whiteness_say_what_was_measured(tmp_path: Path) -> None:
+    """White noise is called independent, as text and as JSON; its residual is white; 3 channels are one line."""
+    rng = np.random.default_rng(0)
+    clean = np.full((8, 40, 40), 120.0, np.float32)
+    np.save(tmp_path / "clean.npy", clean)
+    np.save(tmp_path / "noisy.npy", (clean + rng.normal(0, 20, clean.shape)).astype(np.float32))
+    done = emseg("noise", "noisy.npy", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "independent from voxel to voxel" in done.stdout
+    values = json.loads(emseg("whiteness", "noisy.npy", "clean.npy", "--json", cwd=tmp_path).stdout)
+    assert abs(values["std"] - 20) < 1
+    assert "looks like noise" in values["verdict"]
+    np.save(tmp_path / "three.npy", np.zeros((3, 4, 8, 8), np.float32))
+    failed = emseg("noise", "three.npy", cwd=tmp_path)
+    assert failed.returncode == 2
+    assert failed.stderr.count("\n") == 1
+
+
+def test_training_a_denoiser_says_images_seen_and_writes_a_model(tmp_path: Path) -> None:
+    """From a config of a few lines: what is said goes to standard error, the model's path to standard output."""
+    np.save(tmp_path / "noisy.npy", np.random.default_rng(0).integers(0, 255, (4, 64, 64)).astype(np.uint8))
+    (tmp_path / "denoise.yaml").write_text(
+        "name: mine\nout: out\nvolumes: [{image: noisy.npy}]\nvoxel_nm: [4, 4, 40]\ndepth: 1\nfeatures: 2\nepochs: 1\n"
+        "patch_vx: [16, 16, 1]\n"
+    )
+    done = emseg("train", "denoise", "denoise.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "batch 16 × 4 steps × 1 epochs = 64 images seen" in done.stderr
+    assert "stages.denoise.model: out/mine.safetensors" in done.stdout
+    assert (tmp_path / "out" / "curves.png").exists()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from emseg.pipeline.audit import audit_plan
 from emseg.pipeline.config import RunConfig
 from emseg.pipeline.costs import price_of
 from emseg.pipeline.execute import execute
@@ -59,6 +60,14 @@ def test_the_files_say_where_the_volume_is(tmp_path: Path) -> None:
     grown = plan_run(config(tmp_path, folder)).plan.tier["fragment"].grid
     assert grown.bbox == BBox.of(BOX.min, (59, 50, 50))
     assert grown.shape == GRID.shape
+
+
+def test_a_run_of_instances_is_not_verified(tmp_path: Path) -> None:
+    """Its result depends on the chunks: `stitch --verify` says so in one line, finished or not."""
+    plan = plan_run(config(tmp_path, folder_of(tmp_path / "chunks"))).plan
+    with pytest.raises(ConfigError, match=r"depends on its chunks.*takes runs from affinities") as refused:
+        audit_plan(plan, Objects(str(tmp_path / "run")), 1, seed=0)
+    assert "\n" not in str(refused.value)
 
 
 def test_every_key_makes_a_task_and_needs_what_it_reads(tmp_path: Path) -> None:

@@ -13,12 +13,12 @@ import pytest
 from emseg.pipeline.config import RunConfig
 from emseg.pipeline.plan import Plan
 from emseg.pipeline.planner import plan_run
-from emseg.tasks.predict import lattice_of
 from emseg.tasks.volume.bbox import BBox
 from emseg.tasks.volume.errors import ConfigError, EmsegError, LayerError, PlanChangedError
 from emseg.tasks.volume.info import LayerSpec
 from emseg.tasks.volume.layer import create_layer
 from emseg.tasks.volume.objects import Objects
+from emseg.tasks.windows import lattice_of
 
 BOX = BBox.sized((-5, 8, 3), (40, 36, 44))
 

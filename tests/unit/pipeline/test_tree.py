@@ -21,7 +21,7 @@ def test_provisional_storage_chunks_fit_a_leaf_and_are_never_crumbs(side: int) -
 
 
 def test_the_tree_goes_up_to_one_node_and_down_again() -> None:
-    """Three leaves along the longest axis are two levels; each tier needs the one before it, and the way down also its own forest."""
+    """Three leaves a side are two levels; each tier needs the one before it, and the way down also its own forest."""
     tree = Tree(BBox.sized((5, 5, 5), (30, 20, 20)), (10, 10, 10))
     tiers = [*up_tiers(tree, Need("leaf"), "join", {"a": 1}), *down_tiers(tree, {"b": 2})]
     assert [t.name for t in tiers] == ["merge/L1", "merge/L2", "resolve/L2", "resolve/L1"]

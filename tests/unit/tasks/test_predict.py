@@ -14,12 +14,13 @@ from emseg.models.coding import code_table
 from emseg.tasks.base import canonical_json
 from emseg.tasks.context import Context, LayerRef
 from emseg.tasks.exclusion import Exclusion
-from emseg.tasks.predict import Predict, levels_key, model_key
+from emseg.tasks.predict import Predict, levels_key
 from emseg.tasks.volume.bbox import BBox
 from emseg.tasks.volume.errors import ConfigError, CorruptChunkError
 from emseg.tasks.volume.info import LayerSpec
 from emseg.tasks.volume.layer import create_layer
 from emseg.tasks.volume.objects import Objects, sha256
+from emseg.tasks.windows import model_key
 
 CORE = BBox.sized((2, 14, 8), (16, 16, 16))
 

@@ -28,7 +28,15 @@ from emseg.tasks.volume.grid import Grid
 BOX = BBox.of((37, -20, 121), (75, 30, 150))
 
 
-@pytest.mark.parametrize("params", [PhantomParams(), PhantomParams.everything(3), PhantomParams(1, (4.0, 4.0, 40.0))])
+@pytest.mark.parametrize(
+    "params",
+    [
+        PhantomParams(),
+        PhantomParams.everything(3),
+        PhantomParams(1, (4.0, 4.0, 40.0)),
+        PhantomParams(2, detector_sigma=20.0),
+    ],
+)
 @pytest.mark.parametrize("chunk_vx", [(10, 50, 7), (38, 13, 20)])
 def test_cuts_do_not_show(params: PhantomParams, chunk_vx: tuple[int, int, int]) -> None:
     """Image, truth and affinities of a box are those of its parts, byte for byte, however it is cut."""
@@ -197,3 +205,14 @@ def test_affinities_follow_the_truth() -> None:
     same = labels[1:, 1:, 1:] == labels[1:, 1:, :-1]
     assert codes[0][same].mean() > 180
     assert codes[0][~same].mean() < 40
+
+
+def test_detector_noise_is_white_and_as_strong_as_asked() -> None:
+    """The difference from the quiet phantom has that standard deviation and no correlation; the truth is the same."""
+    quiet, labels = phantom(BOX, PhantomParams(2))
+    noisy, same = phantom(BOX, PhantomParams(2, detector_sigma=10.0))
+    noise = noisy.astype(float) - quiet
+    middle = (quiet > 50) & (quiet < 205)  # where nothing is clipped
+    assert abs(noise[middle].std() - 10) < 0.5
+    assert abs(np.corrcoef(noise[..., 1:].ravel(), noise[..., :-1].ravel())[0, 1]) < 0.03
+    assert np.array_equal(labels, same)
