@@ -42,20 +42,9 @@ def main() -> None:
     for side in (60, 120, 180, 240):
         cuts = [[2, 2 + side // 2, 2 + side]] * 3
         up = climb(weights, whole, cuts, RULES).up
-        pieces, s, a = (table_bytes(up, *g) for g in (("piece", "fragment"), ("part", "s_"), ("a_",)))
-        surface, volume = 6 * side**2, side**3
-        found.append([side, surface, volume, pieces, s, a, table_bytes(up, "")])
-        print(
-            side,
-            "per surface voxel: pieces",
-            pieces / surface,
-            "S",
-            s / surface,
-            "A",
-            a / surface,
-            "| A per voxel",
-            a / volume,
-        )
+        found.append(table_bytes(up, "") / (6 * side**2))
+        shares = {name: round(table_bytes(up, *groups) / (6 * side**2), 2) for name, groups in GROUPS.items()}
+        print(side, "voxels a side, bytes per voxel of surface:", shares)
     cuts = [[2, 122, 242], [2, 242], [2, 242]]
     climbed = climb(weights, whole, cuts, RULES, levels=0)
     pairs = [pair for _, _, met in meetings(climbed, cuts) for pair in met]
