@@ -45,7 +45,7 @@ bench: setup
 	$(BIN)/emseg run examples/fib25.yaml --set source.layer=$(WORK)/fib25/raw --set run=$(WORK)/fib25/tune \
 	  --set 'bbox=[[0, 0, 95], [250, 250, 115]]'
 	$(BIN)/emseg evaluate $(WORK)/fib25/run $(WORK)/fib25/labels
-	$(BIN)/python tests/bench/fib25.py $(WORK)/fib25/tune $(WORK)/fib25/run $(WORK)/fib25/labels
+	PYTHONPATH=tests $(BIN)/python tests/bench/fib25.py $(WORK)/fib25/tune $(WORK)/fib25/run $(WORK)/fib25/labels
 
 clean:
 	rm -rf demo build dist *.egg-info .mypy_tree .pytest_cache .mypy_cache .ruff_cache .hypothesis
