@@ -9,6 +9,7 @@ READY := $(VENV)/.ready
 
 demo: setup
 	$(BIN)/emseg demo --out demo $(if $(CI),,--serve)
+	@echo "Next: source $(BIN)/activate, so that the shell knows emseg; the README goes on from there."
 
 setup: $(READY)
 
