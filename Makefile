@@ -9,6 +9,7 @@ READY := $(VENV)/.ready
 
 demo: setup
 	$(BIN)/emseg demo --out demo $(if $(CI),,--serve)
+	@echo "Next: source $(BIN)/activate, so that the shell knows emseg; the README goes on from there."
 
 setup: $(READY)
 
@@ -45,7 +46,7 @@ bench: setup
 	$(BIN)/emseg run examples/fib25.yaml --set source.layer=$(WORK)/fib25/raw --set run=$(WORK)/fib25/tune \
 	  --set 'bbox=[[0, 0, 95], [250, 250, 115]]'
 	$(BIN)/emseg evaluate $(WORK)/fib25/run $(WORK)/fib25/labels
-	$(BIN)/python tests/bench/fib25.py $(WORK)/fib25/tune $(WORK)/fib25/run $(WORK)/fib25/labels
+	PYTHONPATH=tests $(BIN)/python tests/bench/fib25.py $(WORK)/fib25/tune $(WORK)/fib25/run $(WORK)/fib25/labels
 
 bench-denoise: setup
 	EMSEG_DATA=$(DATA) $(BIN)/python tests/bench/denoise.py --quick

@@ -43,7 +43,8 @@ def numbers(text: str, what: str, kind: type[int] | type[float] = int) -> tuple[
     try:
         x, y, z = (kind(part) for part in text.split(","))
     except ValueError:
-        raise ConfigError(f"{what} {text!r}: give three numbers x,y,z such as 64,64,64") from None
+        example = "10,10,10" if kind is float else "64,64,64"
+        raise ConfigError(f"{what} {text!r}: give three numbers x,y,z such as {example}") from None
     return (x, y, z)
 
 

@@ -81,21 +81,23 @@ def plan(
     if dry_run:
         say(price.to_json(), as_json, *_priced(price))
         return
-    run_objects, new = planned.stored(config.run)
-    enqueued = 0
-    url = queue or config.engine.queue
-    if url:
-        from emseg.pipeline.queue import Queues
-        from emseg.pipeline.queue_feed import enqueue_start
+    from emseg.pipeline.queue import Queues
+    from emseg.pipeline.queue_feed import enqueue_start
 
-        enqueued = enqueue_start(planned.plan, Ledger(run_objects), Queues(url), window)
+    url = queue or config.engine.queue
+    queues = Queues(url) if url else None  # refused before anything is written
+    run_objects, new = planned.stored(config.run)
+    enqueued = 0 if queues is None else enqueue_start(planned.plan, Ledger(run_objects), queues, window)
     values = {"run": run_objects.url, "plan": planned.plan.hash, "new": new, "enqueued": enqueued, **price.to_json()}
     state = "planned" if new else "found the same plan, going on:"
-    say(values, as_json, f"{state} {run_objects.url} ({planned.plan.hash[:12]})", *_priced(price))
+    lines = [f"{state} {run_objects.url} ({planned.plan.hash[:12]})", *_priced(price)]
+    if url:
+        lines.append(f"put {enqueued} tasks into {url}; start `emseg worker {url}`, one of --class big too")
+    say(values, as_json, *lines)
 
 
 def _priced(price: Price) -> list[str]:
-    lines = [f"{'stage':<12}{'tasks':>12}{'halo':>8}{'peak memory':>14}"]
+    lines = [f"{'stage':<12}{'tasks':>12}{'halo':>8}{'peak memory':>14}   halo: voxels worked on, per voxel of the box"]
     for stage, tasks in price.tasks.items():
         halo, peak = price.halo_overhead.get(stage), price.peak_bytes_per_task.get(stage)
         lines.append(f"{stage:<12}{tasks:>12}{f'{halo:.2f}' if halo else '':>8}{human_bytes(peak) if peak else '':>14}")

@@ -68,6 +68,8 @@ class Planned:
 
     def store(self, run: Objects) -> bool:
         """Write models, tables, layers and, last, the plan; says whether it is new. A known plan's cells stand."""
+        if run.exists("info"):
+            raise ConfigError(f"{run.where('')} is a layer; a run needs a place of its own")
         known = is_stored(run, self.plan)
         for key, content in self.objects.items():
             if not run.exists(key):

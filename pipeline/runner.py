@@ -99,7 +99,8 @@ def run_plan(
     Raises:
         TaskFailedError: tasks were quarantined; names up to three.
     """
-    engine = engine_of(config, device_of(plan, wanted), peak_bytes)
+    most = max((len(tier.grid) for tier in plan.tiers if wanted(tier)), default=1)
+    engine = engine_of(_no_more(config, most), device_of(plan, wanted), peak_bytes)
     try:
         with _stopping() as stop:
             tally = Driver(plan, Ledger(run), engine, wanted=wanted, watch=watch, stop=stop).run()
@@ -109,6 +110,11 @@ def run_plan(
         some = "; ".join(f"{key}: {message}" for key, message in list(tally.failed.items())[:3])
         raise TaskFailedError(f"{len(tally.failed)} tasks failed for good ({some}); {advice}")
     return tally
+
+
+def _no_more(config: EngineConfig, tasks: int) -> EngineConfig:
+    """The config with no more workers than ever have something to do at once."""
+    return config.model_copy(update={"workers": min(config.workers, max(tasks, 1))})
 
 
 @contextmanager

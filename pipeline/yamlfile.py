@@ -20,6 +20,12 @@ from emseg.tasks.volume.errors import ConfigError
 Model = TypeVar("Model", bound=BaseModel)
 Lines = dict[tuple[str, ...], str]  # path of a key -> "file:line"
 MAX_EXTENDS = 8
+FORMS = {  # what pydantic says in words of its own
+    "model_type": "it needs keys of its own: ",
+    "tuple_type": "write a list, such as [64, 64, 64]",
+    "decimal_parsing": "write a number, such as 0.5",
+    "decimal_type": "write a number, such as 0.5",
+}
 VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 
 
@@ -146,6 +152,9 @@ def _sentence(model: type[BaseModel], error: dict[str, Any], lines: Lines, where
         return f"{place}: unknown key {name!r}; {hint}"
     if error["type"] == "missing":
         return f"{place}: {name!r} is missing; add it"
+    if error["type"] in FORMS:
+        inner = ", ".join(_known(model, path)) if error["type"] == "model_type" else ""
+        return f"{place}: {name} is {error.get('input')!r}: {FORMS[error['type']]}{inner}"
     message = error["msg"].removeprefix("Value error, ")
     shown = repr(error.get("input"))
     if error["type"] == "value_error" or len(shown) > 60:

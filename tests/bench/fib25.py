@@ -5,37 +5,23 @@ python tests/bench/fib25.py TUNE_RUN SCORE_RUN TRUTH   # runs of examples/fib25.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import sys
-from collections.abc import Iterator
 
 import numpy as np
 import waterz
+from bench.measured import silent
 
+from emseg.pipeline.plan import load_plan
+from emseg.pipeline.rethreshold import base_rules
 from emseg.tasks.arrays.contingency import contingency
-from emseg.tasks.arrays.rules import Rules
 from emseg.tasks.arrays.scores import scores
 from emseg.tasks.arrays.sweep import sweep
 from emseg.tasks.volume.layer import open_layer
+from emseg.tasks.volume.objects import Objects
 from emseg.tasks.weights import weights_of
 
-LOWS, SCORES = (0.005, 0.02, 0.1), (0.5, 0.6, 0.7, 0.8, 0.9)
-RULES = Rules.of("0.005", "0.98", 500, "0.2")
-
-
-@contextlib.contextmanager
-def silent() -> Iterator[None]:
-    """waterz writes to file descriptor 1 from C++."""
-    kept = os.dup(1)
-    with open(os.devnull, "w") as nothing:
-        os.dup2(nothing.fileno(), 1)
-        try:
-            yield
-        finally:
-            os.dup2(kept, 1)
-            os.close(kept)
+LOWS, SCORES = (0.001, 0.005, 0.02, 0.1), (0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 def figures(seg: np.ndarray, truth: np.ndarray) -> dict[str, float]:
@@ -76,7 +62,7 @@ def main() -> None:
     layer = open_layer(run + "/layers/segmentation")
     bbox = layer.bounds
     cuts = [[a, b] for a, b in zip(*bbox, strict=True)]
-    chunked, whole = layer.read_ZYX(bbox), sweep(weights, bbox, cuts, RULES).segments_ZYX
+    chunked, whole = layer.read_ZYX(bbox), sweep(weights, bbox, cuts, base_rules(load_plan(Objects(run)))).segments_ZYX
     rows = {
         "emseg, chunked": figures(chunked, gt),
         "emseg, one chunk": figures(whole, gt),

@@ -275,3 +275,12 @@ def test_a_price_counts_patches_and_reads_exactly(tmp_path: Path, image: str) ->
     lattice, grid = lattice_of(planned.model), planned.plan.tier["predict"].grid
     patches = [patch for index in grid.indices() for patch in lattice.patches(grid.core(index))]
     assert price.halo_overhead["predict"] == pytest.approx(sum(p.voxels for p in patches) / BOX.voxels)
+
+
+def test_a_run_inside_a_layer_is_refused(tmp_path: Path, image: str) -> None:
+    """Nothing of a run is written into the image that it would read."""
+    given = config(tmp_path, image)
+    before = sorted(p.name for p in Path(image).iterdir())
+    with pytest.raises(ConfigError, match="is a layer; a run needs a place of its own"):
+        plan_run(given).stored(image)
+    assert sorted(p.name for p in Path(image).iterdir()) == before

@@ -56,5 +56,6 @@ def test_a_model_may_only_recommend_thresholds(stages: dict[str, Any], words: st
 def test_the_shipped_model_recommends_what_it_was_tuned_to() -> None:
     """A run of fib25-nano without thresholds uses those of z 95-114."""
     spec = read_spec(resolve("fib25-nano"))
-    merge = with_recommended(config(), spec).stages.merge
-    assert (merge.min_size_vx, merge.threshold) == (500, Decimal("0.2"))
+    stages = with_recommended(config(), spec).stages
+    assert (stages.fragment.t_low, stages.merge.min_size_vx) == (Decimal("0.001"), 200)
+    assert stages.merge.threshold == Decimal("0.2")

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
+from emseg.pipeline.config import RunConfig
 from emseg.pipeline.yamlfile import MAX_EXTENDS, load_yaml
 from emseg.tasks.volume.errors import ConfigError
 
@@ -144,3 +145,19 @@ def test_no_text_is_fatal(tmp_path_factory, text):
     path.write_text(text, errors="replace")
     with contextlib.suppress(ConfigError):
         assert isinstance(load_yaml(Outer, path), Outer)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("run: r\nsource: my/raw\n", "source is 'my/raw': it needs keys of its own: layer, mip, missing"),
+        ("run: r\nsource: {layer: a}\nlayers: {chunk_vx: 64}\n", r"layers.chunk_vx is 64: write a list, such as"),
+        ("run: r\nsource: {layer: a}\nstages: {merge: {threshold: high}}\n", "write a number, such as 0.5"),
+    ],
+)
+def test_a_value_of_another_form_is_said_in_plain_words(tmp_path: Path, text: str, words: str) -> None:
+    """No talk of dictionaries, tuples and decimals."""
+    file = tmp_path / "run.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=words):
+        load_yaml(RunConfig, file)

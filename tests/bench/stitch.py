@@ -1,0 +1,324 @@
+"""Stitching beside its peers: kernels, whole chunk against waterz, two workers on eight chunks; medians of one run.
+
+python tests/bench/stitch.py [--quick]
+Speed is measured on the real affinities of fib25/trial_affinities_b.h5 (250³; --quick: 128³), VI on sections 95-149 of
+fib25/train.h5, predicted by the shipped model; thresholds of both programs are picked on 95-114 and scored on 120-149.
+Memory is peak RSS above what importing and compiling left, inputs in the form that each program needs.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from bench.measured import in_process, measure, silent
+
+from emseg.tasks.arrays.contacts import contact_rows
+from emseg.tasks.arrays.contingency import contingency
+from emseg.tasks.arrays.fragments import fragments
+from emseg.tasks.arrays.leaf import LeafResult, leaf
+from emseg.tasks.arrays.relabel import apply_table
+from emseg.tasks.arrays.rules import Rules
+from emseg.tasks.arrays.scores import scores
+from emseg.tasks.arrays.sides import weights_box
+from emseg.tasks.arrays.sweep import sweep
+from emseg.tasks.volume.bbox import BBox
+
+DATA = Path(os.environ.get("EMSEG_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
+LOW, HIGH, SCORE = "0.1", "0.98", "0.4"
+RULES = Rules.of(LOW, HIGH, 0, SCORE)  # the size rule off: waterz has none
+REPEATS = 3
+CORES = 8  # of the two workers
+
+
+def loaded(path: str) -> np.ndarray:
+    """Codes uint8 [c, z, y, x]."""
+    return np.load(path)
+
+
+def weights_of_codes(codes_CZYX: np.ndarray) -> np.ndarray:
+    """uint16 weights, what emseg works on."""
+    return codes_CZYX.astype(np.uint16) * np.uint16(257)
+
+
+def floats_of_codes(codes_CZYX: np.ndarray) -> np.ndarray:
+    """float32 [z, y, x channels first], what waterz works on."""
+    return np.ascontiguousarray(codes_CZYX[::-1].astype(np.float32) / 255)
+
+
+def box_of(array_CZYX: np.ndarray) -> BBox:
+    """Box at the origin."""
+    return BBox.sized((0, 0, 0), array_CZYX.shape[:0:-1])
+
+
+def emseg_whole(weights_CZYX: np.ndarray) -> LeafResult:
+    """Fragments, rows, S and A of one chunk, and its segments."""
+    result = leaf(weights_CZYX, box_of(weights_CZYX), box_of(weights_CZYX), RULES)
+    table = np.concatenate([np.zeros(1, np.uint64), result.forest.cluster_to])
+    apply_table(result.labels_ZYX, table)
+    return result
+
+
+def waterz_whole(affinities: np.ndarray, scoring: str) -> None:
+    """Watershed and agglomeration of waterz."""
+    import waterz
+
+    with silent():
+        low, high = float(LOW), float(HIGH)
+        for _ in waterz.agglomerate(
+            affinities, [1 - float(SCORE)], aff_threshold_low=low, aff_threshold_high=high, scoring_function=scoring
+        ):
+            pass
+
+
+def waterz_fragments(affinities: np.ndarray) -> int:
+    """Number of fragments of waterz."""
+    import waterz
+
+    with silent():
+        found = next(
+            iter(waterz.agglomerate(affinities, [0.0], aff_threshold_low=float(LOW), aff_threshold_high=float(HIGH)))
+        )
+        return int(len(np.unique(found)) - 1)
+
+
+def report(values: dict[str, Any]) -> None:
+    """What a measurement prints."""
+    print(json.dumps(values))
+
+
+def measure_emseg(path: str) -> None:
+    """The whole chunk."""
+    emseg_whole(weights_of_codes(loaded(path)[:, :32, :32, :32]))
+    found = measure(lambda: weights_of_codes(loaded(path)), emseg_whole, REPEATS)
+    result = found.pop("result")
+    report({**found, "fragments": len(result.forest.fragment)})
+
+
+def measure_waterz(path: str, scoring: str) -> None:
+    """The whole chunk; compiles first where waterz must."""
+    small = floats_of_codes(loaded(path)[:, :32, :32, :32])
+    waterz_whole(small, scoring)
+    found = measure(lambda: floats_of_codes(loaded(path)), lambda a: waterz_whole(a, scoring), REPEATS)
+    found["result"] = None
+    report({**found, "fragments": waterz_fragments(floats_of_codes(loaded(path)))})
+
+
+def measure_kernels(path: str) -> None:
+    """Fragments against cc3d, rows, relabel against fastremap."""
+    import cc3d
+    import fastremap
+
+    weights_CZYX = weights_of_codes(loaded(path))
+    box = box_of(weights_CZYX)
+    pieces = fragments(weights_CZYX, box, box, RULES)
+    ids = np.concatenate([np.zeros(1, np.uint64), pieces.piece_ids])
+    labels_ZYX = pieces.labels_ZYX
+    named = dict(enumerate(ids.tolist()))
+    wide = labels_ZYX.astype(np.uint64)  # fastremap keeps the dtype, and ids need 64 bits
+    work: dict[str, Callable[[Any], Any]] = {
+        "fragments": lambda _: fragments(weights_CZYX, box, box, RULES),
+        "cc3d": lambda _: cc3d.connected_components(labels_ZYX, connectivity=6),
+        "rows": lambda _: contact_rows(labels_ZYX, weights_CZYX, box),
+        "relabel": lambda _: apply_table(labels_ZYX, ids),
+        "fastremap": lambda _: fastremap.remap(wide, named, in_place=False),
+    }
+    report({name: measure(lambda: None, run, REPEATS)["seconds"] for name, run in work.items()})
+
+
+def _worker(path: str, cores: list[BBox], barrier: Any, out: Any) -> None:
+    codes = loaded(path)
+    whole = box_of(codes)
+    parts = [weights_of_codes(codes[(slice(None), *weights_box(core, whole).slices_ZYX((0, 0, 0)))]) for core in cores]
+    leaf(parts[0], cores[0], whole, RULES)  # compiled
+    barrier.wait()
+    start = time.perf_counter()
+    for part, core in zip(parts, cores, strict=True):
+        leaf(part, core, whole, RULES)
+    out.put(time.perf_counter() - start)
+
+
+def measure_two(path: str) -> None:
+    """Two workers on eight chunks, reading excluded, and the tree above them; and one core on one chunk."""
+    codes = loaded(path)
+    whole = box_of(codes)
+    half = [(n + 1) // 2 for n in whole.size]
+    cuts = [[0, h, n] for h, n in zip(half, whole.size, strict=True)]
+    cores = [
+        BBox.of([c[i] for c, i in zip(cuts, at, strict=True)], [c[i + 1] for c, i in zip(cuts, at, strict=True)])
+        for at in np.ndindex(2, 2, 2)
+    ]
+    context = multiprocessing.get_context("spawn")
+    barrier, out = context.Barrier(2), context.Queue()
+    processes = [context.Process(target=_worker, args=(path, cores[n::2], barrier, out)) for n in range(2)]
+    for process in processes:
+        process.start()
+    leaves_s = max(out.get() for _ in processes)
+    for process in processes:
+        process.join()
+    weights_CZYX = weights_of_codes(codes)
+    emseg_whole(weights_CZYX[:, :32, :32, :32])
+    start = time.perf_counter()
+    parts_s = _leaves_alone(weights_CZYX, whole, cores)
+    all_s = _timed(lambda: sweep(weights_CZYX, whole, cuts, RULES))
+    read_s = _timed(lambda: loaded(path))
+    one_s = _timed(lambda: emseg_whole(weights_CZYX))
+    report(
+        {
+            "leaves": leaves_s,
+            "above": max(0.0, all_s - parts_s),
+            "one": one_s,
+            "read": read_s,
+            "wall": time.perf_counter() - start,
+        }
+    )
+
+
+def _leaves_alone(weights_CZYX: np.ndarray, whole: BBox, cores: list[BBox]) -> float:
+    parts = [weights_CZYX[(slice(None), *weights_box(core, whole).slices_ZYX((0, 0, 0)))] for core in cores]
+    return _timed(lambda: [leaf(part, core, whole, RULES) for part, core in zip(parts, cores, strict=True)])
+
+
+def _timed(work: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def predicted(low: int, high: int) -> tuple[np.ndarray, np.ndarray]:
+    """Weights uint16 [3, z, y, x] of the shipped model on sections of train.h5, and the truth."""
+    from emseg.models.checkpoint import load, resolve
+    from emseg.models.coding import code_table, encode
+    from emseg.models.predictor import Predictor, scaled
+    from emseg.tasks.arrays.lattice import infer
+    from emseg.tasks.predict import lattice_of
+
+    spec, net = load(resolve("fib25-nano"))
+    predictor = Predictor(net)
+    with h5py.File(DATA / "fib25" / "train.h5") as file:
+        raw, truth = file["raw"][:], file["labels"][low:high]
+    bounds = BBox.sized((0, 0, 0), raw.shape[::-1])
+    core = BBox((0, 0, low), (raw.shape[2], raw.shape[1], high))
+    logits = infer(
+        core,
+        lattice_of(spec),
+        lambda box: scaled(spec, raw[box.slices_ZYX((0, 0, 0))]),
+        bounds,
+        predictor.predict,
+        channels=len(spec.offsets),
+        batch=2,
+    )
+    return code_table(spec)[encode(spec, logits)[:3]], truth
+
+
+def vi(segments_ZYX: np.ndarray, truth_ZYX: np.ndarray) -> float:
+    """VI in bits, background of the truth left out."""
+    s = scores(contingency(segments_ZYX, truth_ZYX))
+    return s.vi_split + s.vi_merge
+
+
+def measure_vi() -> None:
+    """VI of both on 120-149, thresholds of both picked on 95-114."""
+    import waterz
+
+    tune, test = predicted(95, 115), predicted(120, 150)
+
+    def by_emseg(part: tuple[np.ndarray, np.ndarray], low: str, small: int, score: str) -> float:
+        weights, truth = part
+        cuts = [[a, b] for a, b in zip(*box_of(weights), strict=True)]
+        return vi(sweep(weights, box_of(weights), cuts, Rules.of(low, HIGH, small, score)).segments_ZYX, truth)
+
+    def by_waterz(part: tuple[np.ndarray, np.ndarray], low: float, score: float) -> float:
+        affinities = np.ascontiguousarray(part[0][::-1].astype(np.float32) / 65535)
+        with silent():
+            return vi(
+                next(iter(waterz.agglomerate(affinities, [score], aff_threshold_low=low, aff_threshold_high=0.98))),
+                part[1],
+            )
+
+    ours = [
+        (low, small, score)
+        for low in ("0.001", "0.005", "0.02")
+        for small in (300, 500)
+        for score in ("0.15", "0.2", "0.3")
+    ]
+    theirs = [(low, score) for low in (0.005, 0.02, 0.1) for score in (0.5, 0.6, 0.7, 0.8, 0.9)]
+    best, peer = min(ours, key=lambda k: by_emseg(tune, *k)), min(theirs, key=lambda k: by_waterz(tune, *k))
+    report({"vi": by_emseg(test, *best), "vi_waterz": by_waterz(test, *peer), "rules": best, "rules_waterz": peer})
+
+
+SCORINGS = {
+    "waterz": "OneMinus<MeanAffinity<RegionGraphType, ScoreValue>>",
+    "waterz aff50_his256": "OneMinus<HistogramQuantileAffinity<RegionGraphType, 50, ScoreValue, 256>>",
+    "waterz aff85_his256": "OneMinus<HistogramQuantileAffinity<RegionGraphType, 85, ScoreValue, 256>>",
+}
+ALONE = {"emseg": measure_emseg, "kernels": measure_kernels, "two": measure_two}
+
+
+def main() -> None:
+    """All measurements, one process at a time; a table, and one JSON object as the last line."""
+    if len(sys.argv) > 1 and sys.argv[1] in (*ALONE, "waterz", "vi"):
+        {**ALONE, "waterz": measure_waterz, "vi": measure_vi}[sys.argv[1]](*sys.argv[2:])
+        return
+    side = 128 if "--quick" in sys.argv else 250
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{folder}/codes.npy"
+        with h5py.File(DATA / "fib25" / "trial_affinities_b.h5") as file:
+            np.save(path, file["affinities"][:, :side, :side, :side])
+        found = {name: in_process(__file__, name, path) for name in ALONE}
+        peers = {name: in_process(__file__, "waterz", path, scoring) for name, scoring in SCORINGS.items()}
+    scored = in_process(__file__, "vi")
+    print_table(side, found, peers, scored)
+    print(json.dumps(summary(side, found, peers["waterz"], scored)))
+
+
+def print_table(side: int, found: dict[str, Any], peers: dict[str, Any], scored: dict[str, Any]) -> None:
+    """For people."""
+    voxels = side**3
+    print(f"{'whole chunk, one core':<26}{'seconds':>9}{'Mvx/s':>8}{'B/voxel':>9}{'fragments':>11}")
+    for name, row in {"emseg mean": found["emseg"], **peers}.items():
+        print(
+            f"{name:<26}{row['seconds']:>9.2f}{voxels / row['seconds'] / 1e6:>8.1f}{row['bytes'] / voxels:>9.1f}"
+            f"{row['fragments']:>11}"
+        )
+    print(f"{'kernel':<26}{'seconds':>9}{'Mvx/s':>8}")
+    for name, seconds in found["kernels"].items():
+        print(f"{name:<26}{seconds:>9.3f}{voxels / seconds / 1e6:>8.1f}")
+    two = found["two"]
+    print(
+        f"two workers on eight chunks: leaves {two['leaves']:.2f} s + tree {two['above']:.2f} s, one core on one chunk "
+        f"{two['one']:.2f} s (reading, left out: {two['read']:.2f} s)"
+    )
+    print(f"VI on 120-149: emseg {scored['vi']:.3f} with {scored['rules']} (low, size, threshold)")
+    print(f"VI on 120-149: waterz {scored['vi_waterz']:.3f} with {scored['rules_waterz']} (low, threshold)")
+
+
+def summary(side: int, found: dict[str, Any], waterz: dict[str, Any], scored: dict[str, Any]) -> dict[str, Any]:
+    """The last line."""
+    ours, kernels, two = found["emseg"], found["kernels"], found["two"]
+    return {
+        "voxels": side**3,
+        "speed_vs_waterz": waterz["seconds"] / ours["seconds"],
+        "memory_vs_waterz": ours["bytes"] / waterz["bytes"],
+        "vi": scored["vi"],
+        "vi_waterz": scored["vi_waterz"],
+        "fragments": ours["fragments"],
+        "fragments_waterz": waterz["fragments"],
+        "fragments_vs_cc3d": kernels["fragments"] / kernels["cc3d"],
+        "relabel_vs_fastremap": kernels["relabel"] / kernels["fastremap"],
+        "two_workers_vs_one": (two["leaves"] + two["above"]) / two["one"],
+        "leaf_bytes_per_voxel": ours["bytes"] / side**3,
+    }
+
+
+if __name__ == "__main__":
+    main()
