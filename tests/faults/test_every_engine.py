@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -105,25 +106,35 @@ def test_local_processes_one_of_them_killed(
     plan, ledger = small.planned(str(tmp_path / "run"))
     for limit in (3, 9):  # two drivers that are lost in mid-run
         engine = LocalEngine(workers)
-        killed: list[str] = []
+        killed = _killing_one(engine, limit - 2)
         with pytest.raises(KeyboardInterrupt):
-            Driver(plan, ledger, engine, watch=_interrupting(engine, limit, killed)).run()
+            Driver(plan, ledger, engine, watch=_lost_after(limit)).run()
         engine.close()
         assert len(killed) == 1
     run_plan(plan, ledger.run, Engine(workers=workers))
     require_whole(plan, ledger, expected)
 
 
-def _interrupting(engine: LocalEngine, limit: int, killed: list[str]) -> Callable[[Tally], None]:
-    """Kill a child that has a task, once, and be lost `limit` tasks into the run; the killed key goes to `killed`."""
+def _killing_one(engine: LocalEngine, number: int) -> list[str]:
+    """Kill the child that gets submission `number`, as soon as it has it; its key comes to stand in the list."""
+    given, killed, count = engine.submit, list[str](), itertools.count(1)
+
+    def submit(key: str, attempt: str, message: str, task_class: str) -> None:
+        given(key, attempt, message, task_class)
+        if next(count) == number:
+            (child,) = (c for c in engine.children if c.key == key)
+            os.kill(child.process.pid, signal.SIGKILL)
+            killed.append(key)
+
+    engine.submit = submit  # type: ignore[method-assign]
+    return killed
+
+
+def _lost_after(limit: int) -> Callable[[Tally], None]:
+    """A watcher with which the driver is lost after so many tasks."""
 
     def watch(tally: Tally) -> None:
-        done = sum(tally.done.values())
-        busy = [child for child in engine.children if child.key]
-        if done >= limit - 2 and not killed and busy:
-            killed.append(busy[0].key)
-            os.kill(busy[0].process.pid, signal.SIGKILL)
-        if done >= limit and killed:
+        if sum(tally.done.values()) >= limit:
             raise KeyboardInterrupt
 
     return watch
