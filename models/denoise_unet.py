@@ -76,12 +76,6 @@ class DenoiseShape:
         return (x, y, z)
 
     @property
-    def reach_xyz(self) -> Triple:
-        """How far the network looks, in voxels."""
-        x, y, z = (axis.reach for axis in self.axes)
-        return (x, y, z)
-
-    @property
     def halo_xyz(self) -> Triple:
         """The least halo, in whole cells of 2^depth, that makes windows exact."""
         x, y, z = (axis.halo for axis in self.axes)

@@ -200,12 +200,16 @@ def evaluate(
 ) -> None:
     """Score a segmentation against truth: VI split and merge in bits, adapted Rand error; in chunks, exactly."""
     from emseg.pipeline.evaluate import evaluate as score
+    from emseg.pipeline.evaluate import require_finished
     from emseg.pipeline.viewer_layers import is_run
 
     url = canonical_url(seg)
+    if is_run(url):
+        require_finished(url)
+        url = joined_url(url, "layers", "segmentation")
     with bars(f"evaluate {seg}") as watch:
         values = score(
-            joined_url(url, "layers", "segmentation") if is_run(url) else url,
+            url,
             gt,
             bbox=box_of(bbox),
             background=background,
@@ -225,6 +229,7 @@ def scored(values: dict[str, Any]) -> list[str]:
         f"VI {total:.4f} bits: split {values['vi_split']:.4f} + merge {values['vi_merge']:.4f}",
         f"adapted Rand error {values['adapted_rand_error']:.4f}",
         str(values["convention"]),
+        *([f"the model has seen this truth: {values['seen']}"] if values.get("seen") else []),
     ]
 
 

@@ -142,7 +142,7 @@ def mixed(images: Sequence[NoisyImage]) -> list[str]:
     mean, std = float(first.image_ZYX.mean()), float(first.image_ZYX.std()) or 1.0
     for other in images[1:]:
         shift = abs(float(other.image_ZYX.mean()) - mean) / std
-        ratios = [_ratio(float(other.image_ZYX.std()), std), _ratio(other.noise.sigma, first.noise.sigma)]
+        ratios = [times_apart(float(other.image_ZYX.std()), std), times_apart(other.noise.sigma, first.noise.sigma)]
         if shift > UNLIKE_MEAN or max(ratios) > UNLIKE_RATIO:
             out.append(
                 f"{other.where}: grey levels or noise differ from {first.where} (mean {shift:.1f} standard deviations "
@@ -152,7 +152,8 @@ def mixed(images: Sequence[NoisyImage]) -> list[str]:
     return out
 
 
-def _ratio(a: float, b: float) -> float:
+def times_apart(a: float, b: float) -> float:
+    """The greater of two figures over the lesser; 1 where the lesser is 0."""
     low, high = sorted((a, b))
     return high / low if low > 0 else 1.0
 

@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from emseg.models.checkpoint import read_spec, resolve
 from emseg.models.spec import ModelSpec
 from emseg.pipeline.config import DenoiseStage, RunConfig
-from emseg.pipeline.denoise_volumes import storage_warnings
-from emseg.pipeline.start import Start, voxel_warnings
+from emseg.pipeline.denoise_volumes import storage_warnings, times_apart
+from emseg.pipeline.start import Start, model_of, voxel_warnings
 from emseg.pipeline.tier import Tier, require_whole
 from emseg.pipeline.whiteness import middle_of
 from emseg.tasks.arrays.noise_correlation import noise_report
@@ -84,14 +83,7 @@ def denoiser(name: str) -> tuple[bytes, ModelSpec]:
     Raises:
         ConfigError: there is none of this name, or it is a model of another family.
     """
-    try:
-        path = resolve(name)
-        content, spec = path.read_bytes(), read_spec(path)
-    except (ValueError, OSError) as error:
-        raise ConfigError(f"denoise model {name!r}: {error}") from None
-    if spec.family != "denoise":
-        raise ConfigError(f"denoise model {name!r}: is of family {spec.family}; give one of `emseg train denoise`")
-    return content, spec
+    return model_of(name, "denoise", "denoise model", "give one of `emseg train denoise`")
 
 
 def written_dtype(stage: DenoiseStage, source: Layer) -> str:
@@ -139,9 +131,9 @@ def denoise_warnings(source: Layer, spec: ModelSpec) -> list[str]:
     except CorruptChunkError:
         return out
     mean, std = spec.normalisation["mean"], spec.normalisation["std"]
-    shift, contrast = abs(float(sample.mean()) - mean) / std, _ratio(float(sample.std()), std)
+    shift, contrast = abs(float(sample.mean()) - mean) / std, times_apart(float(sample.std()), std)
     dims = int(spec.architecture.get("dims", 3))
-    noise = _ratio(noise_report(sample, dims).sigma, float(spec.training.get("noise_sigma", 0.0)))
+    noise = times_apart(noise_report(sample, dims).sigma, float(spec.training.get("noise_sigma", 0.0)))
     if shift > UNLIKE_MEAN or contrast > UNLIKE_RATIO or noise > UNLIKE_RATIO:
         out.append(
             f"denoiser {spec.name} was trained on other images than {source.where}: its middle is {shift:.1f} "
@@ -149,8 +141,3 @@ def denoise_warnings(source: Layer, spec: ModelSpec) -> list[str]:
             "images (no truth is needed)"
         )
     return out
-
-
-def _ratio(a: float, b: float) -> float:
-    low, high = sorted((a, b))
-    return high / low if low > 0 else 1.0

@@ -86,6 +86,8 @@ def require_finished(run_url: str) -> None:
     """
     run = Objects(run_url)
     plan, ledger = load_plan(run), Ledger(run)
+    if "relabel" not in plan.tier:
+        raise ConfigError(f"{run.url} writes no segmentation; give a run that does, or a label layer")
     planned, done = len(plan.tier["relabel"].grid), sum(1 for _ in ledger.receipts("relabel"))
     if done < planned:
         raise IncompleteError(

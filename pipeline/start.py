@@ -131,7 +131,9 @@ def _from_image(config: RunConfig) -> Start:
     if given is None:
         raise ConfigError("source: is missing")
     layer = open_layer(given.layer, given.mip)
-    content, spec = _model(config.stages.predict.model)
+    content, spec = model_of(
+        config.stages.predict.model, "affinity", "stages.predict.model", "give an affinity network"
+    )
     _require_image(layer, spec, config.normalise)
     _require_views(spec, config.stages.predict.tta)
     digest = sha256(content)
@@ -160,14 +162,19 @@ def _from_image(config: RunConfig) -> Start:
     return start
 
 
-def _model(name: str) -> tuple[bytes, ModelSpec]:
+def model_of(name: str, family: str, what: str, advice: str) -> tuple[bytes, ModelSpec]:
+    """File and spec of a model.
+
+    Raises:
+        ConfigError: there is none of this name, or it is a model of another family.
+    """
     try:
         path = resolve(name)
         content, spec = path.read_bytes(), read_spec(path)
     except (ValueError, OSError) as error:
-        raise ConfigError(f"stages.predict.model {name!r}: {error}") from None
-    if spec.family != "affinity":
-        raise ConfigError(f"stages.predict.model {name!r}: is of family {spec.family}; give an affinity network")
+        raise ConfigError(f"{what} {name!r}: {error}") from None
+    if spec.family != family:
+        raise ConfigError(f"{what} {name!r}: is of family {spec.family}; {advice}")
     return content, spec
 
 

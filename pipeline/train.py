@@ -22,6 +22,7 @@ from emseg.models.checkpoint import load, resolve, save
 from emseg.models.dataset import Crops, TrainingCrops, ValidationCrops
 from emseg.models.spec import ModelSpec
 from emseg.pipeline.train_config import AffinityTraining, Triple
+from emseg.pipeline.train_resume import last_checkpoint
 from emseg.pipeline.train_volumes import part_of, seen
 from emseg.pipeline.yamlfile import load_yaml
 from emseg.tasks.volume.errors import ConfigError
@@ -45,11 +46,7 @@ def train_affinity(
         ConfigError, LayerError: the config, its volumes, or the model to start from cannot be used.
     """
     config = load_yaml(AffinityTraining, path, sets)
-    last = Path(config.out) / "last.ckpt"
-    if resume and not last.is_file():
-        raise ConfigError(f"--resume: {last} does not exist; train without it first")
-    if not resume and last.is_file():
-        raise ConfigError(f"{last} exists; go on with --resume, or choose another `out`")
+    last = last_checkpoint(config.out, resume)
     torch.set_num_threads(config.threads)
     lightning.seed_everything(config.seed, verbose=False)
     module = AffinityModule(

@@ -36,6 +36,7 @@ from emseg.pipeline.denoise_volumes import (
     noise_advice,
     noisy_images,
 )
+from emseg.pipeline.train_resume import last_checkpoint
 from emseg.pipeline.yamlfile import load_yaml
 from emseg.tasks.volume.errors import ConfigError
 
@@ -84,11 +85,7 @@ def train_denoise(
         ConfigError, LayerError: the config, its volumes, or the model to start from cannot be used.
     """
     config = load_yaml(DenoiseTraining, path, sets)
-    last = Path(config.out) / "last.ckpt"
-    if resume and not last.is_file():
-        raise ConfigError(f"--resume: {last} does not exist; train without it first")
-    if not resume and last.is_file():
-        raise ConfigError(f"{last} exists; go on with --resume, or choose another `out`")
+    last = last_checkpoint(config.out, resume)
     images = noisy_images(config)
     levels = levels_of(images)
     torch.set_num_threads(config.threads)

@@ -95,3 +95,11 @@ def test_a_damaged_object_is_written_again(work: Path) -> None:
     assert emseg("run", "run.yaml", "--workers", "1", cwd=work).returncode == 0
     assert victim.read_bytes() == content
     assert emseg("check", "run", cwd=work).returncode == 0
+
+
+def test_a_run_half_done_is_not_scored(work: Path) -> None:
+    """evaluate says how far the segmentation is, and does not speak of missing objects."""
+    assert emseg("plan", "run.yaml", "--set", "run=idle", cwd=work).returncode == 0
+    done = emseg("evaluate", "idle", "labels", cwd=work)
+    assert done.returncode == 1
+    assert "is not finished: 0 of" in done.stderr

@@ -35,16 +35,16 @@ def plain_components(labels: np.ndarray, origin: tuple[int, int, int]) -> np.nda
     for place in itertools.product(*map(range, labels.shape)):
         if labels[place] == 0 or out[place]:
             continue
-        name, todo = 1 + voxel_code(tuple(p + o for p, o in zip(place[::-1], origin, strict=True))), [place]
-        while todo:
-            at = todo.pop()
+        name, left = 1 + voxel_code(tuple(p + o for p, o in zip(place[::-1], origin, strict=True))), [place]
+        while left:
+            at = left.pop()
             if out[at] or labels[at] != labels[place]:
                 continue
             out[at] = name
             for axis, step in itertools.product(range(3), (-1, 1)):
                 beside = tuple(v + step * (a == axis) for a, v in enumerate(at))
                 if all(0 <= v < n for v, n in zip(beside, labels.shape, strict=True)):
-                    todo.append(beside)
+                    left.append(beside)
     return out
 
 
