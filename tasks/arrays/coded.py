@@ -114,7 +114,7 @@ def ordered(affinities: Affinities, w_low: int) -> Affinities:
 
 
 def greatest_failing(affinities: Affinities, weight: int) -> np.uint8 | np.uint16:
-    """Greatest value of `ordered` affinities that fails a threshold of 1 or more; where it is the dtype's top, all do."""
+    """Greatest value of `ordered` affinities that fails a threshold of 1 or more: at the dtype's top, all fail."""
     if isinstance(affinities, Coded):
         return np.uint8(np.searchsorted(affinities.table, weight) - 1)
     return np.uint16(weight - 1)
