@@ -1,4 +1,4 @@
-"""Read affinities of any layer on upper voxels, as uint16 weights, or as 8-bit codes with the table of what they weigh."""
+"""Read affinities of any layer on upper voxels: as uint16 weights, or as 8-bit codes with a table of weights."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ import numpy as np
 from emseg.tasks.arrays.coded import Affinities, Run, run_of
 from emseg.tasks.arrays.columns import I64, U8, U16, U32
 from emseg.tasks.arrays.kernel import kernel
-from emseg.tasks.arrays.rows import COUNT_LIMIT, Gathered, Rows, add, gather, grown, lacks, sorted_rows
+from emseg.tasks.arrays.rows import COUNT_LIMIT, Gathered, Rows, add, gather, grown, lacks, sorted_rows, taken
 from emseg.tasks.arrays.union import unite
 from emseg.tasks.volume.bbox import BBox, Vec
 from emseg.tasks.volume.codes import CHANNEL_BITS, Y_SHIFT, Z_SHIFT, voxel_code
@@ -33,7 +33,9 @@ def contact_rows(labels_ZYX: U32, affinities: Affinities, core: BBox) -> Rows:
     while line < depth * height:
         g = grown(g, 3 * width) if lacks(g, 3 * width) else g
         line = _gather_lines(g, labels, run, origin, line)
-    return sorted_rows(g)
+    rows = taken(g)
+    del g  # its hash table
+    return sorted_rows(rows)
 
 
 @kernel
@@ -119,7 +121,7 @@ def rows_across(lower: I64, upper: I64, weights: U16, axis: int, origin: Vec) ->
     while line < height:
         g = grown(g, width) if lacks(g, width) else g
         line = _gather_across(g, (lower, upper, weights), np.uint64(voxel_code(origin)), steps, np.uint64(axis), line)
-    return sorted_rows(g)
+    return sorted_rows(taken(g))
 
 
 @kernel

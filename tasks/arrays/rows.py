@@ -125,18 +125,24 @@ def add(g: Gathered, u: Any, v: Any, weight: Any, edge: Any) -> None:
     g.rows[r + LAST] = edge
 
 
-def sorted_rows(g: Gathered) -> Rows:
-    """The table's rows by (u, v).
+def taken(g: Gathered) -> U64:
+    """The rows so far, uint64[5 * rows], without the hash table that finds them."""
+    filled: U64 = g.rows[: WIDTH * int(g.used[0])]
+    return filled
+
+
+def sorted_rows(rows: U64) -> Rows:
+    """Rows that a table has taken, by (u, v).
 
     Raises:
         LimitError: a contact of more than 2^32 - 1 voxel edges.
     """
-    n, rows = int(g.used[0]), g.rows
-    most = int(rows[COUNT_MAX : WIDTH * n : WIDTH].max(initial=0)) >> MAX_BITS
+    n = len(rows) // WIDTH
+    most = int(rows[COUNT_MAX::WIDTH].max(initial=0)) >> MAX_BITS
     if most > COUNT_LIMIT:
         raise LimitError(f"a contact has {most} voxel edges, more than {COUNT_LIMIT}: mask the blob that has it")
     out = Rows(*(np.empty(n, column.dtype) for column in columns_of(Rows).values()))
-    _columns(rows, ascending(rows[PAIR : WIDTH * n : WIDTH].copy()), tuple(out.columns().values()))
+    _columns(rows, ascending(rows[PAIR::WIDTH].copy()), tuple(out.columns().values()))
     return out
 
 

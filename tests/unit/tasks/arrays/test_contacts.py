@@ -11,7 +11,7 @@ from oracles.stitching import contact_rows as plain_rows
 from oracles.stitching import voxel_edges
 
 from emseg.tasks.arrays.contacts import contact_rows, rows_across, unite_across
-from emseg.tasks.arrays.rows import COUNT_MAX, MAX_BITS, Rows, gather, grown, lacks, sorted_rows
+from emseg.tasks.arrays.rows import COUNT_MAX, MAX_BITS, Rows, gather, grown, lacks, sorted_rows, taken
 from emseg.tasks.arrays.rows import add as add_row
 from emseg.tasks.volume.bbox import BBox, Vec
 from emseg.tasks.volume.errors import LimitError
@@ -88,7 +88,7 @@ def test_a_contact_beyond_32_bits_is_an_error() -> None:
     add_row(g, *(np.uint64(i) for i in (3, 5, 9, 1)))
     g.rows[COUNT_MAX] += (2**32 - 1) << MAX_BITS
     with pytest.raises(LimitError, match="4294967296 voxel edges"):
-        sorted_rows(g)
+        sorted_rows(taken(g))
 
 
 def test_a_table_grows_without_loss() -> None:
@@ -100,4 +100,4 @@ def test_a_table_grows_without_loss() -> None:
         rows[u, 70] = {"sum": u + 1, "count": 1, "max": u + 1, "last": 2 * u, "best": 2 * u}
     add_row(g, *(np.uint64(i) for i in (70, 3, 4, 80)))
     rows[3, 70] = {"sum": 8, "count": 2, "max": 4, "last": 80, "best": 6}
-    assert _as_dict(sorted_rows(g)) == rows
+    assert _as_dict(sorted_rows(taken(g))) == rows
