@@ -97,10 +97,11 @@ def sweep_by_rounds(
     excluded_ZYX: Bool | None = None,
     levels: int = 1,
     partitions: int = 2,
+    alone_rows: int = 0,
 ) -> Swept:
-    """As `sweep`, but above `levels` the tree is finished by rounds over partitions."""
+    """As `sweep`, but above `levels` the tree is finished by rounds over partitions; alone_rows: as for `advanced`."""
     climbed = climb(weights_CZYX, bbox, cuts, rules, excluded_ZYX, levels=levels)
-    kept = finished(climbed.ups, meetings(climbed, cuts), rules, partitions).kept
+    kept = finished(climbed.ups, meetings(climbed, cuts), rules, partitions, alone_rows).kept
     return descend(climbed, bbox, cuts, rules, named(kept, climbed.ups, rules))
 
 
