@@ -45,7 +45,12 @@ def main() -> None:
     ours = named(done.kept, climbed.ups, RULES).values()
     theirs = resolve(Down.empty(), root.forest, RULES.dust_vx)
     equal = all(np.array_equal(a.segment_id, b.segment_id) for a, b in zip(ours, theirs, strict=True))
-    values = {"clusters": len(root.forest.cluster), "merges": len(root.forest.merge_u), "rounds": done.rounds, "rows_left": done.left}
+    values = {
+        "clusters": len(root.forest.cluster),
+        "merges": len(root.forest.merge_u),
+        "rounds": done.rounds,
+        "rows_left": done.left,
+    }
     print(json.dumps({**values, "phases": done.phases, "equal": equal, "root_s": root_s, "rounds_s": rounds_s}))
 
 
