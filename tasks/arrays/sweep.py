@@ -68,6 +68,11 @@ def climb(
     over bbox, fragments made elsewhere.
     """
     leaves = dict(_leaves(weights_CZYX, bbox, cuts, rules, excluded_ZYX, given_ZYX))
+    return climb_from(leaves, cuts, rules, levels)
+
+
+def climb_from(leaves: dict[Vec, LeafResult], cuts: Cuts, rules: Rules, levels: int | None = None) -> Climbed:
+    """Nodes over leaves of any kind, up to `levels`, if given."""
     tree: Forests = [{index: result.forest for index, result in leaves.items()}]
     ups = {index: result.up for index, result in leaves.items()}
     shape = tree_of(cuts)

@@ -6,6 +6,7 @@ how far it is.
 
 from __future__ import annotations
 
+import itertools
 import os
 
 import pytest
@@ -18,7 +19,7 @@ CONTROL_CASES = 400  # a broken rule must show within so many
 def parts() -> list[range]:
     """The numbers of all cases, in parts."""
     bounds = [CASES * n // PARTS for n in range(PARTS + 1)]
-    return [range(a, b) for a, b in zip(bounds, bounds[1:], strict=False) if a < b]
+    return [range(a, b) for a, b in itertools.pairwise(bounds) if a < b]
 
 
 in_parts = pytest.mark.parametrize("seeds", parts(), ids=lambda seeds: f"{seeds[0]}-{seeds[-1]}")

@@ -43,7 +43,7 @@ def run(case: Case, cuts: list[list[int]]) -> tuple[bytes, bytes]:
 @in_parts
 @pytest.mark.parametrize("family", FAMILIES)
 def test_any_grid_gives_the_bytes_of_one_chunk(family: str, seeds: range) -> None:
-    """Over tie-heavy volumes, by mean and by max, masked and with dust, each kind of grid gives what one chunk gives."""
+    """Tie-heavy volumes, by mean and by max, masked and with dust: each kind of grid gives what one chunk gives."""
     assert [found for seed in seeds for found in _different(law_case(seed, family), seed)] == []
 
 
