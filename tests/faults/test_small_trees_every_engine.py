@@ -116,7 +116,7 @@ def by_one_queue(runs: list[tuple[Plan, Ledger]], folder: Path) -> None:
 def test_components_and_instances_do_not_see_the_engine(
     started: Started, tmp_path: Path, finish: Callable[[list[tuple[Plan, Ledger]], Path], None]
 ) -> None:
-    """Components by 6, 18 and 26 are cc3d's of the whole; instances, with a root or with rounds, one process's bytes."""
+    """Components by 6, 18 and 26 are cc3d's of the whole; instances, by root or rounds, are one process's bytes."""
     finish(started.runs, tmp_path)
     for connectivity, result in zip(CONNECTIVITIES, started.results, strict=False):
         wanted_ZYX = of_the_whole(LABELS.values_ZYX, LABELS.bbox, connectivity, LABELS.dust_vx)
