@@ -36,7 +36,7 @@ Workers = Annotated[int, typer.Option(min=0, help="processes on this machine; 0:
 Dask = Annotated[str, typer.Option(help="Dask scheduler, tcp://host:port")]
 QueueUrl = Annotated[str, typer.Option("--queue", help="fq://folder or sqs://name")]
 ROUNDS = (
-    "rounds over partitions finish the run above the tree; about 40 are needed if what the mean has left fits one task, "
+    "rounds over partitions finish the run above the tree; about 40 are needed if what the mean leaves fits one task, "
     "and each of the others (stages.merge.rounds.most) still costs five small objects a partition"
 )
 WATCH_S = 2.0
