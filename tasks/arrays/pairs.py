@@ -42,20 +42,3 @@ def spot(table: Any, ends: Any, step: int, u: Any, v: Any) -> Any:
             return i
         i = (i + 1) & mask
     return i
-
-
-@kernel
-def erase(table: Any, ends: Any, step: int, u: Any, v: Any) -> None:
-    """Take the pair out and close the gap; ends must still be those under which every row was put in."""
-    mask = len(table) - 1
-    i = spot(table, ends, step, u, v)
-    j = i
-    while True:
-        j = (j + 1) & mask
-        r = table[j]
-        if r < 0:
-            break
-        if ((j - home(ends[step * r], ends[step * r + 1], mask)) & mask) >= ((j - i) & mask):
-            table[i] = r
-            i = j
-    table[i] = -1
