@@ -91,7 +91,8 @@ def measure_emseg(path: str) -> None:
     """Time, memory and segments of emseg."""
     emseg_whole(np.load(path)[:3, :32, :32, :32])
     found = measure(lambda: np.ascontiguousarray(np.load(path)[:3]), emseg_whole, REPEATS)
-    forest = found.pop("result").forest
+    whole, _ = found.pop("result")
+    forest = whole.forest
     report({**found, "result": len(np.unique(forest.cluster_to)), "fragments": len(forest.fragment)})
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -91,9 +92,14 @@ def test_a_box_takes_the_chunks_in_it(tmp_path: Path) -> None:
     """Chunks from the second to the third along x, and the overlap behind; other boxes are told which fits."""
     folder = folder_of(tmp_path / "chunks")
     box = BBox.of((22, 20, 30), (52, 50, 44))
-    tier = plan_run(config(tmp_path, folder, {"bbox": tuple(box)})).plan.tier["fragment"]
-    assert tier.grid == Grid(box, GRID.chunk_vx, GRID.overlap_vx)
-    assert tier.grid.shape == (2, 1, 1)
+    plan = plan_run(config(tmp_path, folder, {"bbox": tuple(box)})).plan
+    assert plan.tier["fragment"].grid == Grid(box, GRID.chunk_vx, GRID.overlap_vx)
+    assert plan.tier["fragment"].grid.shape == (2, 1, 1)
+    (tmp_path / "alone").mkdir()
+    for name in ("22_20_30.npy", "34_20_30.npy"):
+        shutil.copy(folder / name, tmp_path / "alone" / name)
+    alone = plan_run(config(tmp_path, tmp_path / "alone")).plan
+    assert (plan.tiers, plan.pins) == (alone.tiers, alone.pins)
     with pytest.raises(ConfigError, match=re.escape(f"its chunks are {box}: use that")):
         plan_run(config(tmp_path, folder, {"bbox": ((20, 20, 30), (51, 50, 44))}))
 
