@@ -1,11 +1,12 @@
 """Mutex watershed (mwatershed) beside emseg; and, program by program, how far results by chunk are from the whole's.
 
-python tests/bench/mutex.py [--quick]        # PYTHONPATH=tests, pip install mwatershed; minutes
+python tests/bench/mutex.py [--quick]        # PYTHONPATH=tests; minutes
 Time and memory: 128³ of affinities that the shipped model predicts on fib25/train.h5, six channels for mwatershed, the
-three nearest for emseg. VI: sections 95-114 choose the biases (near and far) and emseg's rules, 120-149 score them.
-By chunk: eight chunks of the three nearest channels of trial_affinities_b.h5 against one, VI(chunked, whole) in bits.
-emseg stitches on its tree. waterz and mwatershed have no such mode: their chunks overlap by 32 voxels, and two segments
-are one if they share half of the smaller one's voxels there (--quick: 64 voxels a side less of everything).
+three nearest for emseg. VI: sections 95-114 choose the biases (near and far), 120-149 score them; emseg and waterz on
+the same sections are in stitch.py. By chunk: the same cube in eight chunks and in one, VI(chunked, whole) in bits,
+background as one segment. emseg stitches on its tree. waterz and mwatershed have no such mode: their chunks overlap by
+32 voxels, each is segmented alone, and two segments are one if they share half of the smaller one's voxels in the
+overlap; cores meet in its middle. --quick: 64 voxels a side less of everything.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ from emseg.tasks.volume.bbox import BBox
 from emseg.tasks.volume.grid import Grid
 
 OFFSETS_ZYX = [[0, 0, -1], [0, -1, 0], [-1, 0, 0], [0, 0, -9], [0, -9, 0], [-9, 0, 0]]
-NEAR, FAR = (0.2, 0.35, 0.5, 0.65), (0.5, 0.7, 0.85, 0.95)
+NEAR, FAR = (0.3, 0.4, 0.5, 0.6), (0.2, 0.3, 0.4, 0.5)
+BIAS = (0.5, 0.5)  # for speed, and for chunks
 TUNE, TEST = (95, 115), (120, 150)
 OVERLAP_VX = 32
 REPEATS = 3
@@ -82,8 +84,8 @@ def report(values: dict[str, Any]) -> None:
 
 def measure_mutex(path: str) -> None:
     """Time, memory and segments of mwatershed."""
-    mutex(biased(np.load(path)[:, :16, :16, :16], 0.5, 0.7))
-    found = measure(lambda: biased(np.load(path), 0.5, 0.7), mutex, REPEATS)
+    mutex(biased(np.load(path)[:, :16, :16, :16], *BIAS))
+    found = measure(lambda: biased(np.load(path), *BIAS), mutex, REPEATS)
     report({**found, "result": len(np.unique(found["result"]))})
 
 
@@ -129,8 +131,8 @@ def by_waterz(weights_CZYX: np.ndarray) -> np.ndarray:
 
 
 def by_mutex(weights_CZYX: np.ndarray) -> np.ndarray:
-    """Segments of mwatershed by the nearest channels alone."""
-    return mutex(biased(weights_CZYX, float(SCORE), 0.0))
+    """Segments of mwatershed."""
+    return mutex(biased(weights_CZYX, *BIAS))
 
 
 def by_overlap(weights_CZYX: np.ndarray, segment: Segment) -> np.ndarray:
@@ -167,9 +169,10 @@ def _halves(one: np.ndarray, two: np.ndarray) -> list[tuple[int, int]]:
 def measure_chunks(path: str) -> None:
     """VI(chunked, whole) of each program, background counted as one segment."""
     weights = np.load(path)
-    found = {"emseg": vi(by_emseg(weights, 2) + np.uint64(1), by_emseg(weights) + np.uint64(1))}
-    for name, segment in (("waterz", by_waterz), ("mwatershed", by_mutex)):
-        found[name] = vi(by_overlap(weights, segment) + 1, segment(weights).astype(np.int64) + 1)
+    near, one = np.ascontiguousarray(weights[:3]), np.uint64(1)
+    found = {"emseg": vi(by_emseg(near, 2) + one, by_emseg(near) + one)}
+    for name, segment, own in (("waterz", by_waterz, near), ("mwatershed", by_mutex, weights)):
+        found[name] = vi(by_overlap(own, segment) + 1, segment(own).astype(np.int64) + 1)
     report(found)
 
 
@@ -183,16 +186,13 @@ def main() -> None:
         return
     less = 64 if "--quick" in sys.argv else 0
     with tempfile.TemporaryDirectory() as folder:
-        paths = {name: f"{folder}/{name}.npy" for name in ("cube", "tune", "test", "trial")}
+        paths = {name: f"{folder}/{name}.npy" for name in ("cube", "tune", "test")}
         np.save(paths["cube"], predicted(BBox.sized((0, 0, 0), (128 - less,) * 3)))
         for name, (low, high) in (("tune", TUNE), ("test", TEST)):
             np.save(paths[name], predicted(BBox.of((0, 0, low), (250 - less, 250 - less, high))))
-        with h5py.File(DATA / "fib25" / "trial_affinities_b.h5") as file:
-            side = 192 - less
-            np.save(paths["trial"], file["affinities"][:, :side, :side, :side].astype(np.uint16) * np.uint16(257))
         found = {name: in_process(__file__, name, paths["cube"]) for name in ("mutex", "emseg")}
         found["vi"] = in_process(__file__, "vi", paths["tune"], paths["test"])
-        found["chunks"] = in_process(__file__, "chunks", paths["trial"])
+        found["chunks"] = in_process(__file__, "chunks", paths["cube"])
     print(json.dumps(found, indent=1))
 
 
