@@ -2,7 +2,7 @@
 
 python tests/bench/mutex.py [--quick]        # PYTHONPATH=tests; minutes
 Time and memory: 128³ of affinities that the shipped model predicts on fib25/train.h5, six channels for mwatershed, the
-three nearest for emseg. VI: sections 95-114 choose the biases (near and far), 120-149 score them; emseg and waterz on
+three nearest for emseg. VI: sections 95-114 choose biases (near, far) and dust, 120-149 score them; emseg and waterz on
 the same sections are in stitch.py. By chunk: the same cube in eight chunks and in one, VI(chunked, whole) in bits,
 background as one segment. emseg stitches on its tree. waterz and mwatershed have no such mode: their chunks overlap by
 32 voxels, each is segmented alone, and two segments are one if they share half of the smaller one's voxels in the
@@ -35,7 +35,7 @@ from emseg.tasks.volume.bbox import BBox
 from emseg.tasks.volume.grid import Grid
 
 OFFSETS_ZYX = [[0, 0, -1], [0, -1, 0], [-1, 0, 0], [0, 0, -9], [0, -9, 0], [-9, 0, 0]]
-NEAR, FAR = (0.3, 0.4, 0.5, 0.6), (0.2, 0.3, 0.4, 0.5)
+NEAR, FAR, SMALL_VX = (0.4, 0.45, 0.5, 0.55), (0.45, 0.5, 0.55, 0.6), (0, 30, 100, 300)
 BIAS = (0.5, 0.5)  # for speed, and for chunks
 TUNE, TEST = (95, 115), (120, 150)
 OVERLAP_VX = 32
@@ -101,15 +101,20 @@ def measure_emseg(path: str) -> None:
 def measure_vi(tune: str, test: str) -> None:
     """Biases by sections 95-114; VI of sections 120-149."""
 
-    def scored(path: str, sections: tuple[int, int], bias: tuple[float, float]) -> float:
+    def scored(path: str, sections: tuple[int, int], near: float, far: float) -> dict[tuple[float, float, int], float]:
         weights = np.load(path)
         with h5py.File(DATA / "fib25" / "train.h5") as file:
             truth = file["labels"][slice(*sections), : weights.shape[2], : weights.shape[3]]
-        return vi(mutex(biased(weights, *bias)), truth)
+        labels = np.unique(mutex(biased(weights, near, far)), return_inverse=True)[1].reshape(truth.shape) + 1
+        sizes = np.bincount(labels.reshape(-1))
+        return {(near, far, n): vi(np.where(sizes[labels] < n, 0, labels), truth) for n in SMALL_VX}
 
-    tuned = {bias: scored(tune, TUNE, bias) for bias in itertools.product(NEAR, FAR)}
-    best = min(tuned, key=lambda bias: tuned[bias])
-    report({"vi": scored(test, TEST, best), "near_far": best, "tuned": {str(k): v for k, v in tuned.items()}})
+    tuned: dict[tuple[float, float, int], float] = {}
+    for near, far in itertools.product(NEAR, FAR):
+        tuned |= scored(tune, TUNE, near, far)
+    best = min(tuned, key=lambda setting: tuned[setting])
+    tested = scored(test, TEST, *best[:2])
+    report({"vi": tested[best], "best": best, "tuned": {str(k): v for k, v in tuned.items()}})
 
 
 def by_emseg(weights_CZYX: np.ndarray, sides: int = 1) -> np.ndarray:
