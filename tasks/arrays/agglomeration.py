@@ -138,7 +138,7 @@ def _merge(
         keep = contract(g, a, b, linkage)
         clusters[a, JOINED] = clusters[b, JOINED] = keep
         clusters[keep, VOXELS], clusters[keep, NAME] = size, called
-    row, names = merge_row[:, :merges].copy(), merge_name[:, :merges].copy()
+    row, names = merge_row[:, :merges], merge_name[:, :merges]
     merged = (names[0], names[1], row[0], row[1].astype(np.uint32), row[2], row[3])
     state = (clusters[:, JOINED].copy(), clusters[:, NAME].copy(), clusters[:, VOXELS].astype(np.uint64))
     return _between(g.rows, frozen, state[1]), merged, state, g.tally[MOST]
