@@ -27,10 +27,11 @@ from emseg.tasks.arrays.coded import Affinities, Coded
 from emseg.tasks.arrays.contacts import contact_rows
 from emseg.tasks.arrays.contingency import contingency
 from emseg.tasks.arrays.fragments import fragments
-from emseg.tasks.arrays.leaf import LeafResult, leaf
+from emseg.tasks.arrays.leaf import LeafResult, leaf, leaf_clusters
 from emseg.tasks.arrays.relabel import apply_table, number_segments, segment_numbers
 from emseg.tasks.arrays.rules import Rules
 from emseg.tasks.arrays.scores import scores
+from emseg.tasks.arrays.settle import settle
 from emseg.tasks.arrays.sweep import sweep
 from emseg.tasks.arrays.weights import LINEAR_UINT8
 from emseg.tasks.volume.bbox import BBox
@@ -110,7 +111,7 @@ def measure_waterz(path: str, scoring: str) -> None:
 
 
 def measure_kernels(path: str) -> None:
-    """Fragments against cc3d, rows, relabel against fastremap."""
+    """Fragments against cc3d, rows, size rule and agglomeration, relabel against fastremap."""
     import cc3d
     import fastremap
 
@@ -120,11 +121,14 @@ def measure_kernels(path: str) -> None:
     ids = np.concatenate([np.zeros(1, np.uint64), pieces.piece_ids])
     labels_ZYX = pieces.labels_ZYX
     named = dict(enumerate(ids.tolist()))
+    rows, closed = contact_rows(labels_ZYX, weights_CZYX, box), np.zeros(len(pieces.piece_ids), np.uint8)
+    clusters = leaf_clusters(pieces.piece_ids, pieces.voxels, rows, closed, RULES)
     wide = labels_ZYX.astype(np.uint64)  # fastremap keeps the dtype, and ids need 64 bits
     work: dict[str, Callable[[Any], Any]] = {
         "fragments": lambda _: fragments(weights_CZYX, box, box, RULES),
         "cc3d": lambda _: cc3d.connected_components(labels_ZYX, connectivity=6),
         "rows": lambda _: contact_rows(labels_ZYX, weights_CZYX, box),
+        "settle": lambda _: settle(clusters, RULES),
         "relabel": lambda _: apply_table(labels_ZYX, ids),
         "fastremap": lambda _: fastremap.remap(wide, named, in_place=False),
     }
