@@ -16,13 +16,16 @@ from bench.residual import RULES, made, real
 
 from emseg.tasks.arrays.agglomeration import MeanRows, agglomeration, scored
 from emseg.tasks.arrays.contacts import contact_rows
+from emseg.tasks.arrays.forest import Up
 from emseg.tasks.arrays.fragments import fragments
 from emseg.tasks.arrays.leaf import leaf, leaf_clusters
 from emseg.tasks.arrays.sides import sides_of_pieces
 from emseg.tasks.arrays.size_rule import size_rule
 from emseg.tasks.volume.bbox import BBox
+from emseg.tasks.volume.compression import compressed
+from emseg.tasks.volume.table import encode_table
 
-SIDE, MARGIN, ALL_SIDES = 160, 40, 63
+SIDE, MARGIN, ALL_SIDES = 120, 40, 63
 
 
 def tied_by_nothing(weights: np.ndarray) -> np.ndarray:
@@ -79,6 +82,27 @@ def waiting(weights: np.ndarray) -> dict[str, float]:
         "A waits": len(result.up.a_u) / rows,
         "A rows a surface voxel": len(result.up.a_u) / (6 * side**2),
         "sure joins of A": degree_one / max(1, len(result.up.a_u)),
+        **_sizes(result.up, 6 * side**2),
+    }
+
+
+def _sizes(up: Up, surface_vx: int) -> dict[str, float]:
+    """Bytes a surface voxel of what is handed up, and of the same with each pair of ends once, as uint32 numbers."""
+    plain = up.columns()
+    ends = {"s_u", "s_v", "a_u", "a_v"}
+    handles = np.unique(up.part_cluster)
+    s, a = (np.searchsorted(handles, np.stack([u, v])) for u, v in ((up.s_u, up.s_v), (up.a_u, up.a_v)))
+    both = [pair[0] * len(handles) + pair[1] for pair in (s, a)]
+    pairs = np.union1d(*both)
+    once = {name: column for name, column in plain.items() if name not in ends}
+    once |= {"u": (pairs // len(handles)).astype(np.uint32), "v": (pairs % len(handles)).astype(np.uint32)}
+    once |= {f"in_{name}": np.isin(pairs, rows) for name, rows in zip("sa", both, strict=True)}
+    return {
+        "pairs in both": len(np.intersect1d(*both)) / max(1, len(pairs)),
+        "held": sum(c.nbytes for c in plain.values()) / surface_vx,
+        "held, ends once": sum(c.nbytes for c in once.values()) / surface_vx,
+        "stored": len(compressed(encode_table(plain), "zstd")) / surface_vx,
+        "stored, ends once": len(compressed(encode_table(once), "zstd")) / surface_vx,
     }
 
 
