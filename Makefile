@@ -27,7 +27,7 @@ test-real: setup
 	$(BIN)/python -m pytest -m real
 
 laws: setup
-	EMSEG_LAW_CASES=1000 $(BIN)/python -m pytest tests/laws
+	EMSEG_LAW_CASES=5000 $(BIN)/python -m pytest -n 2 tests/laws tests/unit/tasks/arrays/test_given.py
 
 check: setup
 	$(BIN)/ruff check .

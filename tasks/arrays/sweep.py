@@ -69,6 +69,11 @@ def climb(
     over bbox, fragments made elsewhere.
     """
     leaves = dict(_leaves(weights_CZYX, bbox, cuts, rules, excluded_ZYX, given_ZYX))
+    return climb_from(leaves, cuts, rules, levels)
+
+
+def climb_from(leaves: dict[Vec, LeafResult], cuts: Cuts, rules: Rules, levels: int | None = None) -> Climbed:
+    """Nodes over leaves of any kind, up to `levels`, if given."""
     tree: Forests = [{index: result.forest for index, result in leaves.items()}]
     ups = {index: result.up for index, result in leaves.items()}
     shape = tree_of(cuts)
@@ -98,10 +103,11 @@ def sweep_by_rounds(
     excluded_ZYX: Bool | None = None,
     levels: int = 1,
     partitions: int = 2,
+    alone_rows: int = 0,
 ) -> Swept:
-    """As `sweep`, but above `levels` the tree is finished by rounds over partitions."""
+    """As `sweep`, but above `levels` the tree is finished by rounds over partitions; alone_rows: as for `advanced`."""
     climbed = climb(weights_CZYX, bbox, cuts, rules, excluded_ZYX, levels=levels)
-    kept = finished(climbed.ups, meetings(climbed, cuts), rules, partitions).kept
+    kept = finished(climbed.ups, meetings(climbed, cuts), rules, partitions, alone_rows).kept
     return descend(climbed, bbox, cuts, rules, named(kept, climbed.ups, rules))
 
 
