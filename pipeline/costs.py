@@ -221,7 +221,7 @@ def _seam_voxels(grid: Grid) -> int:
 def _tree(price: Price, tier: Tier) -> None:
     tree, level = Tree.of_json(tier.fields["leaves"]), int(tier.fields["level"])
     if tier.kind == "merge":
-        held = node_bytes(tree, level)
+        held = node_bytes(tree, level, tier.fields["rules"].get("linkage", "mean"))
     elif tier.kind == "enter":  # a node, and one that it meets
         held = math.ceil(2 * level_bytes(tree, level) / len(tier.grid))
     else:

@@ -33,6 +33,7 @@ from emseg.tasks.arrays.ledger import (
     write,
 )
 from emseg.tasks.arrays.pair_table import enter, first_slot, make_room, pair_slots, row_at, slot_of
+from emseg.tasks.arrays.pool import blend
 
 WIDTH = 8  # words of a cluster: its own slice of `listed` and the next in its chain; the last of them, rows not gone;
 START, LENGTH, AFTER, LAST, DEGREE, NAME, VOXELS, JOINED = range(WIDTH)  # and three that belong to the caller
@@ -93,13 +94,13 @@ def _listed(rows: Any, clusters: Any) -> Any:
 
 
 @kernel
-def contract(g: Graph, u: Any, v: Any, linkage: int) -> Any:
-    """Make one cluster of two; returns the number that stays."""
+def contract(g: Graph, pool: Any, u: Any, v: Any, linkage: int) -> Any:
+    """Make one cluster of two; returns the number that stays. pool: of a quantile, None for other linkages."""
     keep, gone = (u, v) if g.clusters[u, DEGREE] >= g.clusters[v, DEGREE] else (v, u)
     g.tally[USED] = make_room(g.slots, g.rows, g.tally[USED], np.uint64(g.clusters[gone, DEGREE]))
     _leave_out_gone(g.rows, g.listed, g.clusters, gone)
     g.tally[SEEN] += _look_ahead(g.rows, g.slots, g.listed, g.clusters, keep, gone)
-    _move(g.rows, g.slots, g.listed, g.clusters, g.tally, keep, gone, linkage)
+    _move(g.rows, g.slots, g.listed, g.clusters, g.tally, pool, keep, gone, linkage)
     return keep
 
 
@@ -133,7 +134,9 @@ def _look_ahead(rows: Any, slots: Any, listed: Any, clusters: Any, keep: Any, go
 
 
 @kernel
-def _move(rows: Any, slots: Any, listed: Any, clusters: Any, tally: Any, keep: Any, gone: Any, linkage: int) -> None:
+def _move(
+    rows: Any, slots: Any, listed: Any, clusters: Any, tally: Any, pool: Any, keep: Any, gone: Any, linkage: int
+) -> None:
     """Give the rows of one cluster to another, and hang its slices, as far as rows are left in them, onto its chain."""
     tail, c = clusters[keep, LAST], np.int64(gone)
     degree, most, new = clusters[keep, DEGREE], np.uint64(0), 0
@@ -158,6 +161,8 @@ def _move(rows: Any, slots: Any, listed: Any, clusters: Any, tally: Any, keep: A
                 stays = better(rows, r, s)
                 a, b = (r, s) if stays else (s, r)
                 most = max(most, combine(rows, a, num_of(rows, b), den_of(rows, b), rows[b, TIE], linkage))
+                if pool is not None:
+                    most = max(most, blend(pool, rows, a, b, linkage))
                 rows[b, ENDS] = GONE
                 if not stays:
                     continue

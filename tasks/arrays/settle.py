@@ -15,6 +15,7 @@ from emseg.tasks.arrays.order import order_of
 from emseg.tasks.arrays.parts import FIRST_EDGE, FIRST_MAX
 from emseg.tasks.arrays.rules import Rules
 from emseg.tasks.arrays.size_rule import Joined, MaxRows, PartColumns, size_rule
+from emseg.tasks.arrays.weight_bins import WeightBins
 from emseg.tasks.volume.errors import LimitError
 
 MOST_ROWS = (1 << 30) - 1  # a row stands in two lists of int32 numbers
@@ -82,6 +83,7 @@ def _up_columns(handle: U64, joined: Joined, means: Agglomerated, undecided: Boo
     p, s, a = joined.parts, joined.undecided, means.rows
     cluster = np.concatenate([p.cluster, whole])
     order, a_order = order_of(cluster.astype(np.uint64)), order_of(a.u.astype(np.uint64), a.v.astype(np.uint64))
+    bins = WeightBins.empty() if a.bins is None else a.bins.taken(a_order)
     return {
         "part_cluster": handle[cluster[order]],
         "part_max": np.concatenate([p.max, np.full(len(whole), FIRST_MAX, np.uint16)])[order],
@@ -96,6 +98,9 @@ def _up_columns(handle: U64, joined: Joined, means: Agglomerated, undecided: Boo
         "a_sum": a.sum[a_order],
         "a_count": a.count[a_order],
         "a_edge": a.edge[a_order],
+        "a_bins": bins.length,
+        "bin": bins.bin,
+        "bin_count": bins.count,
     }
 
 

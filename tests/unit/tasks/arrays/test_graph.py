@@ -34,7 +34,7 @@ def test_contractions_keep_every_row(seed: int) -> None:
         a, b = next(iter(rows), (0, 0))
         if a == b:
             break
-        keep = int(contract(g, a, b, MEAN))
+        keep = int(contract(g, None, a, b, MEAN))
         assert keep in (a, b)
         rows = join(rows, keep, a + b - keep, _together)
         alive = [r for r in range(len(g.rows)) if g.rows[r, ENDS] != GONE]
