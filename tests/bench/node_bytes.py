@@ -25,7 +25,7 @@ from emseg.tasks.volume.bbox import BBox
 
 DATA = Path(os.environ.get("EMSEG_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
 GROUPS = {"F": ("piece", "fragment"), "S": ("part", "s_"), "A": ("a_", "bin")}
-RULES = Rules.of("0.02", "0.98", 200, "0.5", 100, *sys.argv[1:2])
+RULES = Rules.of("0.02", "0.98", 200, "0.5", 100, *sys.argv[1:])
 
 
 def table_bytes(up: Up, *groups: str) -> int:
