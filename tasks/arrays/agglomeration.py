@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from emseg.tasks.arrays.columns import I64, U32, U64, Bool
-from emseg.tasks.arrays.graph import JOINED, MOST, NAME, SEEN, VOXELS, contract, graph_of, look_ahead
+from emseg.tasks.arrays.graph import JOINED, MOST, NAME, SEEN, VOXELS, Graph, contract, graph_of, look_ahead
 from emseg.tasks.arrays.kernel import kernel
 from emseg.tasks.arrays.ledger import ENDS, GONE, MAX, MEAN, TIE, den_of, high_end, low_end, num_of
 from emseg.tasks.arrays.queue import EMPTY, HAND, pop, queue_of
@@ -85,9 +85,10 @@ def agglomeration(frozen: Bool, voxels: U64, rows: MeanRows, w_mean: int, linkag
         CorruptChunkError: a row without voxel edges, or whose score is above the greatest weight.
     """
     _require_scores(rows)
-    state = frozen.copy()
-    columns = (rows.u, rows.v, rows.sum, rows.count, rows.edge)
-    left, merged, clusters, most = _merge(*columns, state, voxels, w_mean, LINKAGES[linkage])
+    state, n = frozen.copy(), len(frozen)
+    g = graph_of(n, rows.u, rows.v, rows.sum, rows.count, rows.edge, LINKAGES[linkage])
+    del rows  # they stand in the graph now
+    left, merged, clusters, most = _merge(g, state, voxels, w_mean, LINKAGES[linkage])
     if most > COUNT_LIMIT:
         raise LimitError(f"a contact has {most} voxel edges, more than {COUNT_LIMIT}: mask the blob that has it")
     place, name, size = clusters
@@ -105,14 +106,11 @@ def _require_scores(rows: MeanRows) -> None:
 
 
 @kernel
-def _merge(
-    u: Any, v: Any, total: Any, count: Any, edge: Any, frozen: Any, voxels: Any, w_mean: int, linkage: int
-) -> Any:
+def _merge(g: Graph, frozen: Any, voxels: Any, w_mean: int, linkage: int) -> Any:
     """Run A; returns rows with both ends frozen, merges, where each cluster went with names and sizes of those that
     stay, and the greatest count met (beyond 32 bits: the rest is void)."""
     n, merges, ahead = len(frozen), 0, np.int64(0)
     merge_name, merge_row = np.empty((2, n), np.int64), np.empty((4, n), np.uint64)
-    g = graph_of(n, u, v, total, count, edge, linkage)
     q, clusters = queue_of(g.rows, w_mean), g.clusters
     for c in range(n):
         clusters[c, NAME], clusters[c, VOXELS], clusters[c, JOINED] = c, voxels[c], c

@@ -69,10 +69,14 @@ def leaf_of(pieces: Pieces, affinities: Affinities, on: Crossing, core: BBox, bb
         for bit in range(6)
         if mask >> bit & 1
     }
-    rows = contact_rows(pieces.labels_ZYX, affinities[(slice(None), *inside)], core)
-    settled = settle(leaf_clusters(pieces.piece_ids, pieces.voxels, rows, sides, rules), rules)
+    settled = settle(_touching(pieces, affinities[(slice(None), *inside)], core, sides, rules), rules)
     forest, up = leaf_tables(pieces.piece_ids, sides, settled)
     return LeafResult(pieces.labels_ZYX, faces, forest, up)
+
+
+def _touching(pieces: Pieces, affinities: Affinities, core: BBox, sides: U8, rules: Rules) -> Clusters:
+    rows = contact_rows(pieces.labels_ZYX, affinities, core)
+    return leaf_clusters(pieces.piece_ids, pieces.voxels, rows, sides, rules)
 
 
 def _plane_at(inside: Slices, axis: int, at: int) -> tuple[slice | int, ...]:
