@@ -113,7 +113,7 @@ def _merge(u: Any, v: Any, total: Any, count: Any, edge: Any, tables: Any, w_mea
     g = graph_of(n, u, v, total, count, edge, linkage)
     q = queue_of(g.rows, w_mean)
     while g.tally[MOST] <= COUNT_LIMIT:
-        r = pop(q, g.rows)
+        r = pop(q, g.rows, frozen)
         if r == EMPTY:
             break
         a, b = low_end(g.rows[r, ENDS]), high_end(g.rows[r, ENDS])

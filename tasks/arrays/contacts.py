@@ -19,6 +19,7 @@ from emseg.tasks.volume.codes import CHANNEL_BITS, Y_SHIFT, Z_SHIFT, voxel_code
 from emseg.tasks.volume.errors import LimitError
 
 STEP = (1, 1 << Y_SHIFT, 1 << Z_SHIFT)
+VOXELS_A_ROW = 40  # room to begin with, of which only what is used takes memory; real affinities have a row in 45
 PLANE_AXES = ((2, 1), (2, 0), (1, 0))  # axes of a plane's rows and columns, by the axis across it
 
 
@@ -29,7 +30,7 @@ def contact_rows(labels_ZYX: U32, affinities: Affinities, core: BBox) -> Rows:
     """
     depth, height, width = core.shape_ZYX
     labels, run, origin = np.ascontiguousarray(labels_ZYX), run_of(affinities), np.uint64(voxel_code(core.min))
-    g, line = gather(3 * width), 0
+    g, line = gather(max(3 * width, core.voxels // VOXELS_A_ROW)), 0
     while line < depth * height:
         g = grown(g, 3 * width) if lacks(g, 3 * width) else g
         line = _gather_lines(g, labels, run, origin, line)

@@ -62,15 +62,15 @@ def leaf_of(pieces: Pieces, affinities: Affinities, on: Crossing, core: BBox, bb
         LimitError: a contact too large to count.
     """
     inside = core.slices_ZYX(weights_box(core, bbox).min)
-    rows = contact_rows(pieces.labels_ZYX, affinities[(slice(None), *inside)], core)
     mask = open_sides(core, bbox)
     sides = sides_of_pieces(pieces.labels_ZYX, len(pieces.piece_ids), mask)
-    settled = settle(leaf_clusters(pieces.piece_ids, pieces.voxels, rows, sides, rules), rules)
     faces = {
         SIDES[bit]: _face(affinities, pieces, inside, bit // 2, bool(bit % 2), on)
         for bit in range(6)
         if mask >> bit & 1
     }
+    rows = contact_rows(pieces.labels_ZYX, affinities[(slice(None), *inside)], core)
+    settled = settle(leaf_clusters(pieces.piece_ids, pieces.voxels, rows, sides, rules), rules)
     forest, up = leaf_tables(pieces.piece_ids, sides, settled)
     return LeafResult(pieces.labels_ZYX, faces, forest, up)
 

@@ -1,4 +1,7 @@
-"""The order of integer keys, by radix sort: faster than a sort by comparison, and the same everywhere."""
+"""Stable order of integer keys: a radix sort that passes over the digits that differ.
+
+Rows of a chunk share most bits of their edge keys, so that a sort of 64 bits is three or four passes, not six.
+"""
 
 from __future__ import annotations
 
@@ -6,41 +9,46 @@ from typing import Any
 
 import numpy as np
 
-from emseg.tasks.arrays.columns import U32, U64
+from emseg.tasks.arrays.columns import I64, U64
 from emseg.tasks.arrays.kernel import kernel
 
-DIGIT_BITS = 11
-DIGITS = 6  # of 64 bits
-VALUES = 1 << DIGIT_BITS
+DIGIT, DIGITS = np.uint64(11), 1 << 11
 
 
-def ascending(keys: U64) -> U32:
-    """Indices uint32 of fewer than 2^32 keys in ascending order, equal keys in the order given."""
-    order: U32 = np.arange(len(keys), dtype=np.uint32)
-    return _radix(keys, order, np.empty_like(order)) if len(keys) > 1 else order
-
-
-@kernel
-def _radix(keys: Any, order: Any, other: Any) -> Any:
-    """Sort by each digit in turn, the least first; digits in which all keys agree are passed over."""
-    heads = np.zeros((DIGITS, VALUES), np.int64)
-    for key in keys:
-        for d in range(DIGITS):
-            heads[d, _digit(key, d)] += 1
-    for d in range(DIGITS):
-        head, at = heads[d], 0
-        if head[_digit(keys[0], d)] == len(keys):
-            continue
-        for value in range(VALUES):
-            at, head[value] = at + head[value], at
-        for i in order:
-            value = _digit(keys[i], d)
-            other[head[value]] = i
-            head[value] += 1
-        order, other = other, order
+def order_of(*keys: U64) -> I64:
+    """int64: rows in ascending order of their keys, uint64 of one length, the first key first; equal ones as given."""
+    order = np.arange(len(keys[0]), dtype=np.int64)
+    for key in reversed(keys):
+        order = _ordered(key, order)
     return order
 
 
 @kernel
-def _digit(key: Any, d: int) -> Any:
-    return np.int64((key >> np.uint64(DIGIT_BITS * d)) & np.uint64(VALUES - 1))
+def _ordered(key: Any, order: Any) -> Any:
+    """Order, made stable by key."""
+    differ = np.uint64(0)
+    for k in key:
+        differ |= k ^ key[0]
+    other, shift = np.empty_like(order), np.uint64(0)
+    while differ >> shift:
+        if (differ >> shift) & np.uint64(DIGITS - 1):
+            _pass(key, shift, order, other)
+            order, other = other, order
+        shift += DIGIT
+        if shift >= 64:
+            break
+    return order
+
+
+@kernel
+def _pass(key: Any, shift: Any, order: Any, out: Any) -> None:
+    """Deal the rows out by one digit."""
+    place = np.zeros(DIGITS + 1, np.int64)
+    for k in key:
+        place[((k >> shift) & np.uint64(DIGITS - 1)) + np.uint64(1)] += 1
+    for d in range(DIGITS):
+        place[d + 1] += place[d]
+    for r in order:
+        d = (key[r] >> shift) & np.uint64(DIGITS - 1)
+        out[place[d]] = r
+        place[d] += 1

@@ -4,7 +4,8 @@
 2. A row stands in the list of a quotient that is at least its own (its bound). Its score may fall while it waits there;
    nobody moves it before its turn.
 3. When a list's turn comes, its rows are looked at: gone, fallen (put further back, or out), or truly of this quotient;
-   these enter a heap by remainder and tie key. A row that fell since it entered is found when it is popped.
+   these enter a heap by remainder and tie key. A row that fell since it entered is found when it is popped. A row
+   between two frozen clusters is left out: both only wait.
 4. Where two rows become one, the one whose place is earlier stays in the queue (`ledger.better`). So every row has one
    place at most, and putting in and taking out cost a few steps.
 """
@@ -16,22 +17,26 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from emseg.tasks.arrays.kernel import kernel
-from emseg.tasks.arrays.ledger import ENDS, GONE, TIE, den_of, num_of, set_bound
+from emseg.tasks.arrays.ledger import ENDS, GONE, TIE, bound_of, den_of, high_end, low_end, num_of, set_bound
 from emseg.tasks.arrays.weights import TOP
 
 EMPTY = -1  # behind the last row of a list; what `pop` gives at the end
 REST, DEN, KEY, ROW = range(4)  # of the heap
-SIZE, HAND, LEAST = range(3)  # of `at`
+SIZE, HAND, LEAST, SEEN = range(4)  # of `at`
 
 
 class Queue(NamedTuple):
     """Places of a ledger's rows.
 
-    first: int32[65536], first row of each quotient's list. behind: int32[rows], the next. heap: uint64[rows, 4]:
-    remainder, denominator, tie key, row. at: int64[3]: rows on the heap, quotient in hand, least quotient wanted.
+    order: int32, rows that passed at the start, by falling quotient. start: int32[65537]: the list of quotient q goes
+    from start[q + 1] to start[q]. fallen: int32[65536], the first of the rows that fell to a quotient; behind:
+    int32[rows], the next one. heap: uint64[rows, 4]: remainder, denominator, tie key, row. at: int64[4]: rows on the
+    heap, quotient in hand, least quotient wanted, a sum of what was read ahead.
     """
 
-    first: Any
+    order: Any
+    start: Any
+    fallen: Any
     behind: Any
     heap: Any
     at: Any
@@ -40,25 +45,33 @@ class Queue(NamedTuple):
 @kernel
 def queue_of(rows: Any, least: int) -> Queue:
     """Queue of the rows whose quotient is at least `least`."""
-    n = len(rows)
-    first, behind = np.full(TOP + 1, EMPTY, np.int32), np.empty(n, np.int32)
-    heap, at = np.empty((n + 1, 4), np.uint64), np.array([0, TOP + 1, least], np.int64)
+    n, total = len(rows), 0
+    start, fallen = np.zeros(TOP + 2, np.int32), np.full(TOP + 1, EMPTY, np.int32)
+    for r in range(n):
+        quotient = np.int64(num_of(rows, r) // den_of(rows, r))
+        if quotient >= least:
+            set_bound(rows, r, quotient)
+            start[quotient + 1] += 1
+    for after in range(TOP + 1, 0, -1):
+        total += start[after]
+        start[after] = total
+    start[0], order = total, np.empty(total, np.int32)
     for r in range(n - 1, -1, -1):
-        _put(rows, first, behind, heap, at, r)
-    return Queue(first, behind, heap, at)
+        after = bound_of(rows, r) + 1
+        if after > least:
+            start[after] -= 1
+            order[start[after]] = r
+    at = np.array([0, TOP + 1, least, 0], np.int64)
+    return Queue(order, start, fallen, np.empty(n, np.int32), np.empty((n + 1, 4), np.uint64), at)
 
 
 @kernel
-def pop(q: Queue, rows: Any) -> Any:
-    """Take out the first row; EMPTY when none is left."""
-    return _pop(rows, q.first, q.behind, q.heap, q.at)
-
-
-@kernel
-def _pop(rows: Any, first: Any, behind: Any, heap: Any, at: Any) -> Any:
+def pop(q: Queue, rows: Any, frozen: Any) -> Any:
+    """Take out the first row; EMPTY when none is left. frozen: bool[clusters], which may only become true."""
+    at, heap = q.at, q.heap
     while True:
         while at[SIZE] == 0:
-            if not _deal(rows, first, behind, heap, at):
+            if not _next_list(q, rows, frozen):
                 return EMPTY
         rest, den, tie, r = heap[0, REST], heap[0, DEN], heap[0, KEY], np.int64(heap[0, ROW])
         _drop_first(heap, at)
@@ -66,42 +79,60 @@ def _pop(rows: Any, first: Any, behind: Any, heap: Any, at: Any) -> Any:
             continue
         if den_of(rows, r) == den and rows[r, TIE] == tie and num_of(rows, r) == rest + np.uint64(at[HAND]) * den:
             return r
-        _put(rows, first, behind, heap, at, r)
+        _put(rows, q.fallen, q.behind, heap, at, r)
 
 
 @kernel
-def _put(rows: Any, first: Any, behind: Any, heap: Any, at: Any, r: Any) -> None:
+def _next_list(q: Queue, rows: Any, frozen: Any) -> Any:
+    """Go on to the next list that is not empty and deal out its rows; False when there is none."""
+    quotient = q.at[HAND] - 1
+    while quotient >= q.at[LEAST]:
+        begin, end = np.int64(q.start[quotient + 1]), np.int64(q.start[quotient])
+        if begin < end or q.fallen[quotient] != EMPTY:
+            q.at[HAND] = quotient
+            _deal(rows, q.order[begin:end], q.fallen, q.behind, q.heap, q.at, frozen)
+            return True
+        quotient -= 1
+    return False
+
+
+@kernel
+def _deal(rows: Any, listed: Any, fallen: Any, behind: Any, heap: Any, at: Any, frozen: Any) -> None:
+    """Put the rows of the quotient in hand where they belong now. Reads them all first: no read waits for another."""
+    seen, r = np.int64(0), np.int64(fallen[at[HAND]])
+    for i in range(len(listed)):
+        seen += np.int64(rows[listed[i], TIE])
+    at[SEEN] += seen
+    for i in range(len(listed)):
+        _put_if_it_counts(rows, fallen, behind, heap, at, frozen, np.int64(listed[i]))
+    while r != EMPTY:
+        after = np.int64(behind[r])
+        _put_if_it_counts(rows, fallen, behind, heap, at, frozen, r)
+        r = after
+
+
+@kernel
+def _put_if_it_counts(rows: Any, fallen: Any, behind: Any, heap: Any, at: Any, frozen: Any, r: Any) -> None:
+    ends = rows[r, ENDS]
+    if ends != GONE and not (frozen[low_end(ends)] and frozen[high_end(ends)]):
+        _put(rows, fallen, behind, heap, at, r)
+
+
+@kernel
+def _put(rows: Any, fallen: Any, behind: Any, heap: Any, at: Any, r: Any) -> None:
     """Put row r into its place: the heap, a list behind the one in hand, or none."""
     num, den = num_of(rows, r), den_of(rows, r)
     quotient = num // den
     place = np.int64(quotient)
+    if place == at[HAND]:
+        _rise(heap, at, num - quotient * den, den, rows[r, TIE], r)
+        return
     if place < at[LEAST]:
         set_bound(rows, r, 0)
         return
     set_bound(rows, r, place)
-    if place == at[HAND]:
-        _rise(heap, at, num - quotient * den, den, rows[r, TIE], r)
-        return
-    behind[r] = first[place]
-    first[place] = r
-
-
-@kernel
-def _deal(rows: Any, first: Any, behind: Any, heap: Any, at: Any) -> Any:
-    """Go on to the next list that is not empty and deal out its rows; False when there is none."""
-    quotient = at[HAND] - 1
-    while quotient >= at[LEAST] and first[quotient] == EMPTY:
-        quotient -= 1
-    if quotient < at[LEAST]:
-        return False
-    at[HAND] = quotient
-    r = np.int64(first[quotient])
-    while r != EMPTY:
-        after = np.int64(behind[r])
-        if rows[r, ENDS] != GONE:
-            _put(rows, first, behind, heap, at, r)
-        r = after
-    return True
+    behind[r] = fallen[place]
+    fallen[place] = r
 
 
 @kernel

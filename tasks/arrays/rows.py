@@ -14,7 +14,7 @@ import numpy as np
 
 from emseg.tasks.arrays.columns import U16, U32, U64, Columns, columns_of
 from emseg.tasks.arrays.kernel import kernel
-from emseg.tasks.arrays.order import ascending
+from emseg.tasks.arrays.order import order_of
 from emseg.tasks.volume.errors import LimitError
 
 COUNT_LIMIT = 0xFFFFFFFF
@@ -142,7 +142,7 @@ def sorted_rows(rows: U64) -> Rows:
     if most > COUNT_LIMIT:
         raise LimitError(f"a contact has {most} voxel edges, more than {COUNT_LIMIT}: mask the blob that has it")
     out = Rows(*(np.empty(n, column.dtype) for column in columns_of(Rows).values()))
-    _columns(rows, ascending(rows[PAIR::WIDTH].copy()), tuple(out.columns().values()))
+    _columns(rows, order_of(rows[PAIR::WIDTH].copy()), tuple(out.columns().values()))
     return out
 
 

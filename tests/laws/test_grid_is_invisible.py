@@ -103,8 +103,8 @@ def test_a_grown_box_keeps_what_the_old_one_settled() -> None:
 def _nothing_waits(patch: pytest.MonkeyPatch) -> None:
     """S and A decide at once; clusters on open faces still go up, each as one first part."""
 
-    def eager_size_rule(waiting: np.ndarray, parts: PartColumns, rows: MaxRows, small: int) -> Joined:
-        joined = size_rule(np.zeros_like(waiting), parts, rows, small)
+    def eager_size_rule(waiting: np.ndarray, parts: PartColumns, rows: MaxRows, small: int, w_low: int) -> Joined:
+        joined = size_rule(np.zeros_like(waiting), parts, rows, small, w_low)
         out = np.zeros_like(waiting)
         out[joined.root[waiting]] = True
         at = np.flatnonzero(out)
@@ -126,9 +126,9 @@ def _nothing_waits(patch: pytest.MonkeyPatch) -> None:
 def _join_keys_ignored(patch: pytest.MonkeyPatch) -> None:
     """What a child joined counts from the start in every decision of its parent."""
 
-    def forgetful(waiting: np.ndarray, parts: PartColumns, rows: MaxRows, small: int) -> Joined:
+    def forgetful(waiting: np.ndarray, parts: PartColumns, rows: MaxRows, small: int, w_low: int) -> Joined:
         first = np.full_like(parts.max, FIRST_MAX), np.full_like(parts.edge, FIRST_EDGE)
-        return size_rule(waiting, PartColumns(parts.cluster, *first, parts.voxels), rows, small)
+        return size_rule(waiting, PartColumns(parts.cluster, *first, parts.voxels), rows, small, w_low)
 
     patch.setattr(settling, "size_rule", forgetful)
 

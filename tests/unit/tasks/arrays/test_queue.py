@@ -35,9 +35,9 @@ def _passing(rows: np.ndarray, least: int) -> set[int]:
 def test_rows_come_in_exact_order(scores: list[tuple[int, int]], least: int, linkage: int, data: st.DataObject) -> None:
     """Score descending as a fraction, then tie key ascending; between two any rows may become one, or go."""
     rows = _ledger([(num, den if linkage == MEAN else 1) for num, den in scores])
-    q, waiting = queue_of(rows, least), _passing(rows, least)
+    q, waiting, frozen = queue_of(rows, least), _passing(rows, least), np.zeros(len(rows), bool)
     while waiting:
-        r = int(pop(q, rows))
+        r = int(pop(q, rows, frozen))
         assert r == min(waiting, key=lambda w: _key(rows, w))
         rows[r, ENDS] = GONE
         left = [w for w in range(len(rows)) if rows[w, ENDS] != GONE]
@@ -49,8 +49,8 @@ def test_rows_come_in_exact_order(scores: list[tuple[int, int]], least: int, lin
         if data.draw(st.booleans()) and left:
             rows[data.draw(st.sampled_from(left)), ENDS] = GONE
         waiting = _passing(rows, least)
-    assert pop(q, rows) == EMPTY
-    assert pop(q, rows) == EMPTY
+    assert pop(q, rows, frozen) == EMPTY
+    assert pop(q, rows, frozen) == EMPTY
 
 
 def test_means_that_a_float_confuses_are_told_apart() -> None:
@@ -60,7 +60,7 @@ def test_means_that_a_float_confuses_are_told_apart() -> None:
     exact = [Fraction(*s) for s in near]
     assert exact[0] != exact[1]
     rows = _ledger(near)
-    assert pop(queue_of(rows, 1), rows) == exact.index(max(exact))
+    assert pop(queue_of(rows, 1), rows, np.zeros(2, bool)) == exact.index(max(exact))
 
 
 def test_a_row_keeps_its_whole_sum_beside_its_bound() -> None:
@@ -70,4 +70,13 @@ def test_a_row_keeps_its_whole_sum_beside_its_bound() -> None:
     q = queue_of(rows, 65535)
     assert (int(num_of(rows, 0)), int(den_of(rows, 0))) == most
     assert int(rows[0, SCORE]) >> 48 == 65535
-    assert pop(q, rows) == 0
+    assert pop(q, rows, np.zeros(1, bool)) == 0
+
+
+def test_rows_between_two_frozen_clusters_are_left_out() -> None:
+    """Ends are 0 and the row's number: of four rows those come whose second end is not frozen."""
+    rows = _ledger([(9, 1), (8, 1), (7, 1), (6, 1)])
+    q, frozen = queue_of(rows, 1), np.array([True, False, True, False])
+    assert pop(q, rows, frozen) == 1
+    assert pop(q, rows, frozen) == 3
+    assert pop(q, rows, frozen) == EMPTY
