@@ -16,15 +16,17 @@ from typing import Any
 import numpy as np
 
 from emseg.tasks.arrays.columns import I64, U32, U64, Bool
-from emseg.tasks.arrays.graph import MOST, contract, graph_of
+from emseg.tasks.arrays.graph import JOINED, MOST, NAME, SEEN, VOXELS, contract, graph_of, look_ahead
 from emseg.tasks.arrays.kernel import kernel
 from emseg.tasks.arrays.ledger import ENDS, GONE, MAX, MEAN, TIE, den_of, high_end, low_end, num_of
-from emseg.tasks.arrays.queue import EMPTY, pop, queue_of
+from emseg.tasks.arrays.queue import EMPTY, HAND, pop, queue_of
 from emseg.tasks.arrays.rows import COUNT_LIMIT, Rows
 from emseg.tasks.arrays.rules import Linkage
 from emseg.tasks.arrays.union import flatten
 from emseg.tasks.arrays.weights import TOP
 from emseg.tasks.volume.errors import CorruptChunkError, LimitError
+
+READ_AHEAD = 64  # rows
 
 LINKAGES: dict[Linkage, int] = {"mean": MEAN, "max": MAX}
 
@@ -82,20 +84,18 @@ def agglomeration(frozen: Bool, voxels: U64, rows: MeanRows, w_mean: int, linkag
         LimitError: a contact of more than 2^32 - 1 voxel edges.
         CorruptChunkError: a row without voxel edges, or whose score is above the greatest weight.
     """
-    n = len(frozen)
     _require_scores(rows)
-    state, size = frozen.copy(), voxels.copy()
-    root, name = np.arange(n, dtype=np.int64), np.arange(n, dtype=np.int64)
-    tables = (state, size, root, name)
+    state = frozen.copy()
     columns = (rows.u, rows.v, rows.sum, rows.count, rows.edge)
-    left, merged, most = _merge(*columns, tables, w_mean, LINKAGES[linkage])
+    left, merged, clusters, most = _merge(*columns, state, voxels, w_mean, LINKAGES[linkage])
     if most > COUNT_LIMIT:
         raise LimitError(f"a contact has {most} voxel edges, more than {COUNT_LIMIT}: mask the blob that has it")
-    flatten(root)
-    place = root.copy()
-    place[name[root]] = root
-    called = name[root] == np.arange(n)
-    return Agglomerated(name[root], state[place] & called, MeanRows(*left), Merges(*merged), size[place])
+    place, name, size = clusters
+    flatten(place)
+    root, at = name[place], place.copy()
+    at[root] = place
+    called = root == np.arange(len(root))
+    return Agglomerated(root, state[at] & called, MeanRows(*left), Merges(*merged), size[at])
 
 
 def _require_scores(rows: MeanRows) -> None:
@@ -105,14 +105,22 @@ def _require_scores(rows: MeanRows) -> None:
 
 
 @kernel
-def _merge(u: Any, v: Any, total: Any, count: Any, edge: Any, tables: Any, w_mean: int, linkage: int) -> Any:
-    """Run A; returns rows with both ends frozen, merges, and the greatest count met (beyond 32 bits: nothing else)."""
-    frozen, voxels, parent, name = tables
-    n = len(frozen)
-    merge_name, merge_row, merges = np.empty((2, n), np.int64), np.empty((4, n), np.uint64), 0
+def _merge(
+    u: Any, v: Any, total: Any, count: Any, edge: Any, frozen: Any, voxels: Any, w_mean: int, linkage: int
+) -> Any:
+    """Run A; returns rows with both ends frozen, merges, where each cluster went with names and sizes of those that
+    stay, and the greatest count met (beyond 32 bits: the rest is void)."""
+    n, merges, ahead = len(frozen), 0, np.int64(0)
+    merge_name, merge_row = np.empty((2, n), np.int64), np.empty((4, n), np.uint64)
     g = graph_of(n, u, v, total, count, edge, linkage)
-    q = queue_of(g.rows, w_mean)
+    q, clusters = queue_of(g.rows, w_mean), g.clusters
+    for c in range(n):
+        clusters[c, NAME], clusters[c, VOXELS], clusters[c, JOINED] = c, voxels[c], c
     while g.tally[MOST] <= COUNT_LIMIT:
+        soon = np.int64(q.start[q.at[HAND]]) + READ_AHEAD
+        if soon > ahead + READ_AHEAD // 2:
+            g.tally[SEEN] += np.uint64(look_ahead(g.rows, g.listed, clusters, q.order[ahead:soon]))
+            ahead = soon
         r = pop(q, g.rows, frozen)
         if r == EMPTY:
             break
@@ -120,26 +128,20 @@ def _merge(u: Any, v: Any, total: Any, count: Any, edge: Any, tables: Any, w_mea
         if frozen[a] or frozen[b]:
             frozen[a] = frozen[b] = True
             continue
-        if name[b] < name[a]:
+        if clusters[b, NAME] < clusters[a, NAME]:
             a, b = b, a
-        merge_name[0, merges], merge_name[1, merges] = name[a], name[b]
+        merge_name[0, merges], merge_name[1, merges] = clusters[a, NAME], clusters[b, NAME]
         merge_row[0, merges], merge_row[1, merges] = num_of(g.rows, r), den_of(g.rows, r)
-        merge_row[2, merges], merge_row[3, merges] = voxels[a], voxels[b]
+        merge_row[2, merges], merge_row[3, merges] = clusters[a, VOXELS], clusters[b, VOXELS]
         merges += 1
-        size, called = voxels[a] + voxels[b], name[a]
+        size, called = clusters[a, VOXELS] + clusters[b, VOXELS], clusters[a, NAME]
         keep = contract(g, a, b, linkage)
-        parent[a] = parent[b] = keep
-        voxels[keep], name[keep] = size, called
-    row = merge_row[:, :merges].copy()
-    merged = (
-        merge_name[0, :merges].copy(),
-        merge_name[1, :merges].copy(),
-        row[0],
-        row[1].astype(np.uint32),
-        row[2],
-        row[3],
-    )
-    return _between(g.rows, frozen, name), merged, g.tally[MOST]
+        clusters[a, JOINED] = clusters[b, JOINED] = keep
+        clusters[keep, VOXELS], clusters[keep, NAME] = size, called
+    row, names = merge_row[:, :merges], merge_name[:, :merges]
+    merged = (names[0], names[1], row[0], row[1].astype(np.uint32), row[2], row[3])
+    state = (clusters[:, JOINED].copy(), clusters[:, NAME].copy(), clusters[:, VOXELS].astype(np.uint64))
+    return _between(g.rows, frozen, state[1]), merged, state, g.tally[MOST]
 
 
 @kernel

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from emseg.tasks.arrays.agglomeration import Agglomerated, MeanRows, agglomeration
-from emseg.tasks.arrays.columns import U64, Bool
+from emseg.tasks.arrays.columns import I64, U64, Bool
 from emseg.tasks.arrays.order import order_of
 from emseg.tasks.arrays.parts import FIRST_EDGE, FIRST_MAX
 from emseg.tasks.arrays.rules import Rules
@@ -52,9 +52,7 @@ def settle(clusters: Clusters, rules: Rules) -> Settled:
     joined = size_rule(clusters.waiting, clusters.parts, clusters.s_rows, rules.min_size_vx, rules.w_low)
     undecided = joined.waiting.copy()
     undecided[joined.undecided.u] = undecided[joined.undecided.v] = True
-    a = clusters.a_rows
-    renamed = replace(a, u=joined.root[a.u], v=joined.root[a.v])
-    means = agglomeration(undecided, joined.voxels, renamed, rules.w_mean, rules.linkage)
+    means = agglomeration(undecided, joined.voxels, _renamed(clusters.a_rows, joined.root), rules.w_mean, rules.linkage)
     to = means.root[joined.root]
     called = to == np.arange(len(to))
     final = np.flatnonzero(called & ~means.frozen)
@@ -66,6 +64,13 @@ def _require_numbers(clusters: Clusters) -> None:
     most = max(len(clusters.handle), len(clusters.s_rows.u), len(clusters.a_rows.u))
     if most > MOST_ROWS:
         raise LimitError(f"a node holds {most} clusters or rows, more than {MOST_ROWS}; use larger leaves")
+
+
+def _renamed(rows: MeanRows, root: I64) -> MeanRows:
+    """Rows between roots; the same ones, not a copy, where nothing joined."""
+    if np.array_equal(root, np.arange(len(root))):
+        return rows
+    return replace(rows, u=root[rows.u], v=root[rows.v])
 
 
 def _up_columns(handle: U64, joined: Joined, means: Agglomerated, undecided: Bool) -> dict[str, np.ndarray]:
