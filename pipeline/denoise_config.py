@@ -60,6 +60,18 @@ class DenoiseTraining(Section):
     learning_rate: float | None = Field(
         None, gt=0, description="of Adam at the start; none: 0.0004, or with --init-from what that training ended with"
     )
+    schedule: Literal["plateau", "cosine"] = Field(
+        "plateau",
+        description="plateau: the rate is halved after 10 epochs without a lower validation loss; cosine: it falls to "
+        "a hundredth over all epochs, so that a higher rate can be taken; --resume then needs the same epochs",
+    )
+    norm_percent: int = Field(
+        100,
+        ge=0,
+        le=100,
+        description="part of the epochs in which batch norm follows the patches; then its figures stay, and training "
+        "sees what is applied: 40 where batches are small",
+    )
     decay: float = Field(0.99, ge=0, lt=1, description="of the moving average of the weights, which is what is kept")
     validation_percent: float = Field(10, ge=10, le=50, description="share of the patches kept for validation")
     own_value: bool = Field(

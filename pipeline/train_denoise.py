@@ -96,7 +96,7 @@ def train_denoise(
     data = EpochData(patches_of(config, images, levels), config)
     steps = config.steps or -(-len(data.patches.training) // config.batch)
     _advise(config, images, data.patches, steps, say)
-    module = DenoiseModule(net, rate, data.validation, config.decay, lambda line: say(f"warning: {line}"))
+    module = _module(config, net, rate, data.validation, say)
     trainer = _trainer(config, steps)
     with held_memory():
         trainer.fit(module, datamodule=data, ckpt_path=str(last) if resume else None, weights_only=True)
@@ -213,6 +213,22 @@ def _advise(config: DenoiseTraining, images: list[NoisyImage], patches: Patches,
     say(f"batch {config.batch} × {steps} steps × {config.epochs} epochs = {seen} images seen")
     say(NEVER_ZERO)
     say(NOT_DECONVOLUTION)
+
+
+def _module(
+    config: DenoiseTraining, net: nn.Module, rate: float, validation: ValidationCrops, say: Say
+) -> DenoiseModule:
+    cosine = config.epochs if config.schedule == "cosine" else None
+    norm = config.epochs * config.norm_percent // 100
+    return DenoiseModule(
+        net,
+        rate,
+        validation,
+        config.decay,
+        lambda line: say(f"warning: {line}"),
+        cosine_epochs=cosine,
+        norm_epochs=norm,
+    )
 
 
 def _trainer(config: DenoiseTraining, steps: int) -> lightning.Trainer:

@@ -16,7 +16,7 @@ from typing import Any
 import h5py
 import numpy as np
 import yaml
-from denoise_data import BATCH, DATA, LEARNING_RATE, MASKED_PERCENT, PATCH_ZYX, STEPS, STEPS_PER_EPOCH, with_noise
+from denoise_data import BATCH, DATA, PATCH_ZYX, RECIPE, STEPS, STEPS_PER_EPOCH, with_noise
 
 from emseg.pipeline.config import RunConfig
 from emseg.pipeline.evaluate import evaluate
@@ -61,11 +61,9 @@ def train(steps: int) -> None:
         "features": 16,
         "patch_vx": [x, y, z - z % 4],
         "batch": BATCH["fib"],
-        "masked_percent": MASKED_PERCENT,
-        "learning_rate": LEARNING_RATE,
-        "steps": STEPS_PER_EPOCH,
         "epochs": steps // STEPS_PER_EPOCH,
         "tile_vx": [64, 64, 32],
+        **RECIPE,
     }
     (WORK / "config.yaml").write_text(yaml.safe_dump(config))
     train_denoise(WORK / "config.yaml", say=lambda line: print(line, flush=True))
