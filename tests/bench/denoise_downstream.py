@@ -62,7 +62,7 @@ def train(steps: int) -> None:
         "patch_vx": [x, y, z - z % 4],
         "batch": BATCH["fib"],
         "epochs": steps // STEPS_PER_EPOCH,
-        "tile_vx": [64, 64, 32],
+        "tile_vx": [128, 128, 40],
         **RECIPE,
     }
     (WORK / "config.yaml").write_text(yaml.safe_dump(config))
@@ -84,7 +84,7 @@ def segmented(name: str, image: str, truth: str, denoiser: str | None) -> dict[s
     given = load_yaml(RunConfig, Path("examples/fib25.yaml")).model_dump(mode="json")
     given |= {"run": str(WORK / f"run-{name}"), "source": {"layer": image}, "bbox": None}
     if denoiser is not None:
-        given["stages"]["denoise"] = {"model": denoiser, "chunk_vx": (128, 128, 32)}
+        given["stages"]["denoise"] = {"model": denoiser, "chunk_vx": (128, 128, 32), "batch": 1}
     config = RunConfig.model_validate(given)
     planned = plan_run(config)
     run, _ = planned.stored(config.run)
