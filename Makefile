@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-real laws check bench bench-denoise clean setup
+.PHONY: demo test test-real laws check bench bench-denoise bench-scale clean setup
 
 demo: setup
 	$(BIN)/emseg demo --out demo $(if $(CI),,--serve)
@@ -27,7 +27,7 @@ test-real: setup
 	$(BIN)/python -m pytest -m real
 
 laws: setup
-	EMSEG_LAW_CASES=1000 $(BIN)/python -m pytest tests/laws
+	EMSEG_LAW_CASES=5000 $(BIN)/python -m pytest -n 2 tests/laws tests/unit/tasks/arrays/test_given.py
 
 check: setup
 	$(BIN)/ruff check .
@@ -50,6 +50,11 @@ bench: setup
 
 bench-denoise: setup
 	EMSEG_DATA=$(DATA) $(BIN)/python tests/bench/denoise.py --quick
+
+SIZE ?= 64M
+
+bench-scale: setup
+	PYTHONPATH=tests $(BIN)/python tests/bench/scale.py --size $(SIZE) --at $(WORK)/scale
 
 clean:
 	rm -rf demo build dist *.egg-info .mypy_tree .pytest_cache .mypy_cache .ruff_cache .hypothesis

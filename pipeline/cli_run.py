@@ -35,6 +35,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="one JSON object on standar
 Workers = Annotated[int, typer.Option(min=0, help="processes on this machine; 0: one a core, or the config's")]
 Dask = Annotated[str, typer.Option(help="Dask scheduler, tcp://host:port")]
 QueueUrl = Annotated[str, typer.Option("--queue", help="fq://folder or sqs://name")]
+ROUNDS = (
+    "rounds over partitions finish the run above the tree; about 40 are needed if what the mean leaves fits one task, "
+    "and each of the others (stages.merge.rounds.most) still costs five small objects a partition"
+)
 WATCH_S = 2.0
 DUTY = 10  # a look at a large run may take minutes: rest at least this many times longer
 
@@ -104,8 +108,8 @@ def _priced(price: Price) -> list[str]:
     read, written = human_bytes(price.bytes_read), human_bytes(price.bytes_written)
     if price.tree_node_bytes:
         tier = max(price.tree_node_bytes, key=lambda name: price.tree_node_bytes[name])
-        above = " (rounds over partitions above)" if "rounds" in price.tree_node_bytes else ""
-        lines.append(f"a node of the tree holds up to {human_bytes(price.tree_node_bytes[tier])}, in {tier}{above}")
+        lines.append(f"a node of the tree holds up to {human_bytes(price.tree_node_bytes[tier])}, in {tier}")
+        lines += [ROUNDS] if "rounds" in price.tree_node_bytes else []
     return [*lines, f"reads {read}, writes {written} uncompressed, {price.objects} objects"]
 
 

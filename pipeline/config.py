@@ -191,7 +191,7 @@ class Rounds(Section):
     above_level: int = Field(0, ge=0, le=64, description="last level of the tree; 0: as node_bytes decides")
     partitions: int = Field(0, ge=0, le=PARTITIONS, description="partitions of a round; 0: as node_bytes decides")
     most: int = Field(
-        2000, ge=10, le=10000, description="rounds that are planned; those after the last needed one do nothing"
+        400, ge=10, le=10000, description="rounds that are planned; those after the last needed one do nothing"
     )
 
 

@@ -65,10 +65,11 @@ class InstanceChunks:
 
 
 def instance_chunks(config: RunConfig, given: Instances) -> InstanceChunks:
-    """The chunks that a folder holds.
+    """The chunks that a folder holds; where `bbox` says so, those of them that lie in it.
 
     Raises:
-        ConfigError, LayerError: there are none, or they make no grid of overlapping chunks.
+        ConfigError, LayerError: there are none, or they make no grid of overlapping chunks, or
+            `bbox` does not begin and end with chunks.
     """
     _require_used(config)
     file = ChunkFile(given.name, given.dataset)
@@ -78,8 +79,12 @@ def instance_chunks(config: RunConfig, given: Instances) -> InstanceChunks:
     if not corners:
         raise LayerError(f"{where}: holds no file {given.name!r}; check instances.folder and instances.name")
     step = _step(given)
+    if config.bbox is not None:
+        corners = _inside(corners, BBox.of(*config.bbox), given.overlap_vx, where)
     shape = _shape(corners, step, where)
     bounds = BBox.of(corners[0], _end(folder, file, corners[-1], given.chunk_vx))
+    if config.bbox is not None and (box := BBox.of(*config.bbox)) != bounds:
+        raise ConfigError(f"bbox {box}: must begin and end where chunks do; its chunks are {bounds}: use that")
     for axis, (count, overlap) in enumerate(zip(shape, given.overlap_vx, strict=True)):
         if count > 1 and overlap == 0:
             raise ConfigError(
@@ -94,10 +99,18 @@ def _require_used(config: RunConfig) -> None:
     merge = {"min_size_vx", "linkage"} & config.stages.merge.model_fields_set
     unused = [f"stages.merge.{name}" for name in sorted(merge)]
     unused += ["stages.fragment"] if config.stages.fragment.model_fields_set else []
-    unused += ["bbox"] if config.bbox is not None else []
     unused += ["normalise"] if config.normalise.kind != "none" else []
     if unused:
         raise ConfigError(f"{unused[0]}: does nothing to instances:, whose files say what is where; leave it out")
+
+
+def _inside(corners: list[Vec], box: BBox, overlap_vx: Vec, where: str) -> list[Vec]:
+    """Corners of the chunks in a box: their core begins in it."""
+    spans = list(zip(*box, overlap_vx, strict=True))
+    kept = [c for c in corners if all(a <= at < b - o for at, (a, b, o) in zip(c, spans, strict=True))]
+    if not kept:
+        raise ConfigError(f"bbox {box}: holds no chunk of {where}, whose first begins at {key_of(corners[0])}; mend it")
+    return kept
 
 
 def _step(given: Instances) -> Vec:

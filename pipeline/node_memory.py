@@ -20,16 +20,21 @@ from emseg.tasks.volume.tree import Tree
 
 SURFACE_BYTES = 21.5  # of the tables of a node, per voxel of its open sides
 NODE_FACTOR = 4.0  # peak of a node over the bytes of its children's tables
+ALONE_BYTES = 256  # peak of a task that finishes A alone, per row at each of its ends; about 150 were measured
 
 
 @dataclass(frozen=True)
 class Rounds:
-    """Rounds above level `level` of the tree, over so many partitions; at most so many rounds up, and down."""
+    """Rounds above level `level` of the tree, over so many partitions; at most so many rounds up, and down.
+
+    alone_rows: how many rows of A, counted at both ends, fit one task, which then finishes them.
+    """
 
     level: int
     partitions: int
     most: int
     most_down: int
+    alone_rows: int
 
 
 def table_bytes(core: BBox, bbox: BBox) -> int:
@@ -87,4 +92,5 @@ def rounds_of(tree: Tree, merge: MergeStage) -> Rounds | None:
             f"stages.merge.rounds: {partitions} partitions of {merge.node_bytes} bytes would be needed, more than "
             f"{PARTITIONS}; raise stages.merge.node_bytes"
         )
-    return Rounds(level, partitions, wanted.most, _naming_rounds(tree, level))
+    alone_rows = merge.node_bytes // 2 // ALONE_BYTES  # the other half is for the partition's own
+    return Rounds(level, partitions, wanted.most, _naming_rounds(tree, level), alone_rows)

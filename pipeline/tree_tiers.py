@@ -37,7 +37,7 @@ def up_tiers(
     yield Tier("rounds/enter", "enter", tree.nodes(top), shared, (own,), "big")
     before = "rounds/enter"
     for number in range(rounds.most + 1):
-        values = {**shared, "round": number, "most": rounds.most}
+        values = {**shared, "round": number, "most": rounds.most, "alone_rows": rounds.alone_rows}
         yield Tier(f"rounds/R{number}", "round", _row(rounds), values, (_everything(before),), "big")
         before = f"rounds/R{number}"
 

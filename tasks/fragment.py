@@ -58,11 +58,11 @@ class Fragment(Task):
         core, bbox = self.core, self.leaves.bbox
         with context.record.phase("read"):
             excluded_ZYX = self.exclusion.of(context, excluded_box(core, bbox))
-            weights_CZYX = self.affinities.read(context, weights_box(core, bbox))
+            affinities = self.affinities.read_coded(context, weights_box(core, bbox))
             if self.given:
                 stored_ZYX = context.layer(self.given).read_ZYX(given_box(core, bbox))
                 given_ZYX = stored_ZYX.astype(np.uint64, copy=False)
         with context.record.phase("leaf"):
             if self.given:
-                return given_leaf(given_ZYX, weights_CZYX, core, bbox, self.rules, excluded_ZYX)
-            return leaf(weights_CZYX, core, bbox, self.rules, excluded_ZYX)
+                return given_leaf(given_ZYX, affinities, core, bbox, self.rules, excluded_ZYX)
+            return leaf(affinities, core, bbox, self.rules, excluded_ZYX)

@@ -33,6 +33,7 @@ class Round(Task):
         rules: thresholds and sizes, as integers.
         partitions: how many; this task is of number core.min.x.
         round, most: number of this round, from 0; and of the last that is planned.
+        alone_rows: how many rows of A, counted at both ends, one partition may finish alone.
     """
 
     kind: ClassVar[str] = "round"
@@ -43,6 +44,7 @@ class Round(Task):
     partitions: int
     round: int
     most: int
+    alone_rows: int
 
     def execute(self, context: Context) -> None:
         """Read, take a turn, write.
@@ -88,4 +90,4 @@ class Round(Task):
             state = State.of(context.get_table(f"{before}/state/{p}"))
             letters, votes = fetch(context, before, p, self.partitions)
         with context.record.phase("round"):
-            return advanced(state, letters, votes, self.rules, self.partitions)
+            return advanced(state, letters, votes, self.rules, self.partitions, self.alone_rows)

@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from emseg.tasks.arrays.audit import random_cuts, unlike
+from emseg.tasks.arrays.coded import weights_in
 from emseg.tasks.arrays.columns import U64, Bool
 from emseg.tasks.arrays.forest import Forest, Up
 from emseg.tasks.arrays.fragments import without_excluded
@@ -61,7 +62,7 @@ class Verify(Task):
             weights_CZYX = self.affinities.read(context, around)
             excluded_ZYX = self.exclusion.of(context, excluded_box(self.core, bbox))
             if excluded_ZYX is not None:
-                weights_CZYX = without_excluded(weights_CZYX, excluded_ZYX, self.core, bbox)
+                weights_CZYX = weights_in(without_excluded(weights_CZYX, excluded_ZYX, self.core, bbox))
             given_ZYX = self._given(context, around, excluded_ZYX) if self.given else None
         with context.record.phase("climb"):
             cuts = random_cuts(self.core, self.leaves.chunk_vx, self.seed)

@@ -1,4 +1,4 @@
-"""Read affinities of any layer as uint16 weights on upper voxels: ours through their table, imported ones in place."""
+"""Read affinities of any layer on upper voxels: as uint16 weights, or as 8-bit codes with a table of weights."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Literal
 
 import numpy as np
 
+from emseg.tasks.arrays.coded import Affinities, affinities_of
+from emseg.tasks.arrays.columns import U16
 from emseg.tasks.arrays.weights import weights_from_codes, weights_from_probabilities
 from emseg.tasks.context import Context
 from emseg.tasks.volume.bbox import BBox, Vec, vec
@@ -42,6 +44,18 @@ class AffinityForm:
         if self.side == "lower":
             return self._lower(layer, box)
         return weights_of(layer, layer.read(box, self.channels), self.channels, box.min)
+
+    def read_coded(self, context: Context, box: BBox) -> Affinities:
+        """As `read`, but 8-bit codes stay codes where their table allows it: half the bytes.
+
+        Raises:
+            LayerError: as `read`.
+        """
+        layer = context.layer(self.layer)
+        if layer.dtype != np.uint8 or self.side == "lower":
+            return self.read(context, box)
+        self.require(layer)
+        return affinities_of(layer.read(box, self.channels), _table(layer))
 
     def require(self, layer: Layer) -> None:
         """Refuse a layer that lacks a channel, or says that it holds something else.
@@ -96,7 +110,11 @@ def weights_of(
     try:
         if values_CZYX.dtype == np.float32:
             return weights_from_probabilities(values_CZYX, said)
-        table = layer.emseg.get("table")
-        return weights_from_codes(values_CZYX, None if table is None else np.asarray(table, np.uint16))
+        return weights_from_codes(values_CZYX, _table(layer))
     except LayerError as error:
         raise LayerError(f"{layer.where}: {error}") from None
+
+
+def _table(layer: Layer) -> U16 | None:
+    table = layer.emseg.get("table")
+    return None if table is None else np.asarray(table, np.uint16)

@@ -16,13 +16,15 @@ from typing import Any
 import numpy as np
 
 from emseg.tasks.arrays.columns import I64, U32, U64, Bool
-from emseg.tasks.arrays.graph import MAX, MEAN, contract, graph_of
+from emseg.tasks.arrays.graph import MOST, contract, graph_of
 from emseg.tasks.arrays.kernel import kernel
-from emseg.tasks.arrays.queue import pop
+from emseg.tasks.arrays.ledger import ENDS, GONE, MAX, MEAN, TIE, den_of, high_end, low_end, num_of
+from emseg.tasks.arrays.queue import EMPTY, pop, queue_of
 from emseg.tasks.arrays.rows import COUNT_LIMIT, Rows
 from emseg.tasks.arrays.rules import Linkage
 from emseg.tasks.arrays.union import flatten
-from emseg.tasks.volume.errors import LimitError
+from emseg.tasks.arrays.weights import TOP
+from emseg.tasks.volume.errors import CorruptChunkError, LimitError
 
 LINKAGES: dict[Linkage, int] = {"mean": MEAN, "max": MAX}
 
@@ -78,58 +80,82 @@ def agglomeration(frozen: Bool, voxels: U64, rows: MeanRows, w_mean: int, linkag
 
     Raises:
         LimitError: a contact of more than 2^32 - 1 voxel edges.
+        CorruptChunkError: a row without voxel edges, or whose score is above the greatest weight.
     """
     n = len(frozen)
+    _require_scores(rows)
     state, size = frozen.copy(), voxels.copy()
     root, name = np.arange(n, dtype=np.int64), np.arange(n, dtype=np.int64)
     tables = (state, size, root, name)
-    columns = (rows.u, rows.v, rows.sum, rows.count.astype(np.uint64), rows.edge)
-    left, merged, top = _merge(*columns, tables, w_mean, LINKAGES[linkage])
-    if top > COUNT_LIMIT:
-        raise LimitError(f"a contact has {top} voxel edges, more than {COUNT_LIMIT}: mask the blob that has it")
+    columns = (rows.u, rows.v, rows.sum, rows.count, rows.edge)
+    left, merged, most = _merge(*columns, tables, w_mean, LINKAGES[linkage])
+    if most > COUNT_LIMIT:
+        raise LimitError(f"a contact has {most} voxel edges, more than {COUNT_LIMIT}: mask the blob that has it")
     flatten(root)
     place = root.copy()
     place[name[root]] = root
-    u, v, total, count, edge = left
-    u, v = name[u], name[v]
-    up = MeanRows(np.minimum(u, v), np.maximum(u, v), total, count.astype(np.uint32), edge)
     called = name[root] == np.arange(n)
-    merges = Merges(merged[0], merged[1], merged[2], merged[3].astype(np.uint32), merged[4], merged[5])
-    return Agglomerated(name[root], state[place] & called, up, merges, size[place])
+    return Agglomerated(name[root], state[place] & called, MeanRows(*left), Merges(*merged), size[place])
+
+
+def _require_scores(rows: MeanRows) -> None:
+    """Refuse what no voxel edges give; the queue has one list for each quotient that they do."""
+    if (rows.sum > np.uint64(TOP) * rows.count).any() or not rows.count.all():
+        raise CorruptChunkError(f"contact rows: a mean weight is above {TOP} or of no edges; run the task again")
 
 
 @kernel
 def _merge(u: Any, v: Any, total: Any, count: Any, edge: Any, tables: Any, w_mean: int, linkage: int) -> Any:
-    """Run A; returns rows with both ends frozen (between places), merges, and the greatest count met."""
+    """Run A; returns rows with both ends frozen, merges, and the greatest count met (beyond 32 bits: nothing else)."""
     frozen, voxels, parent, name = tables
     n = len(frozen)
-    merge_name, merge_row = np.empty((2, n), np.int64), np.empty((4, n), np.uint64)
-    g, q = graph_of(n, u, v, total, count, edge, linkage)
-    threshold, merges, top = np.uint64(w_mean), 0, np.uint64(0)
-    while q.size[0] > 0:
-        r = pop(q)
-        if q.num[r] < threshold * q.den[r]:
+    merge_name, merge_row, merges = np.empty((2, n), np.int64), np.empty((4, n), np.uint64), 0
+    g = graph_of(n, u, v, total, count, edge, linkage)
+    q = queue_of(g.rows, w_mean)
+    while g.tally[MOST] <= COUNT_LIMIT:
+        r = pop(q, g.rows, frozen)
+        if r == EMPTY:
             break
-        a, b = g.end[2 * r], g.end[2 * r + 1]
+        a, b = low_end(g.rows[r, ENDS]), high_end(g.rows[r, ENDS])
         if frozen[a] or frozen[b]:
             frozen[a] = frozen[b] = True
             continue
         if name[b] < name[a]:
             a, b = b, a
         merge_name[0, merges], merge_name[1, merges] = name[a], name[b]
-        merge_row[0, merges], merge_row[1, merges] = q.num[r], q.den[r]
+        merge_row[0, merges], merge_row[1, merges] = num_of(g.rows, r), den_of(g.rows, r)
         merge_row[2, merges], merge_row[3, merges] = voxels[a], voxels[b]
         merges += 1
         size, called = voxels[a] + voxels[b], name[a]
-        keep = contract(g, q, a, b, linkage)
+        keep = contract(g, a, b, linkage)
         parent[a] = parent[b] = keep
         voxels[keep], name[keep] = size, called
-    for r in range(len(q.den)):
-        top = max(top, q.den[r])
-    both = np.array(
-        [g.end[2 * r] >= 0 and frozen[g.end[2 * r]] and frozen[g.end[2 * r + 1]] for r in range(len(q.den))]
+    row = merge_row[:, :merges].copy()
+    merged = (
+        merge_name[0, :merges].copy(),
+        merge_name[1, :merges].copy(),
+        row[0],
+        row[1].astype(np.uint32),
+        row[2],
+        row[3],
     )
-    kept = np.flatnonzero(both)
-    left = (g.end[2 * kept], g.end[2 * kept + 1], q.num[kept], q.den[kept], q.tie[kept])
-    row = merge_row[:, :merges]
-    return left, (merge_name[0, :merges], merge_name[1, :merges], row[0], row[1], row[2], row[3]), top
+    return _between(g.rows, frozen, name), merged, g.tally[MOST]
+
+
+@kernel
+def _between(rows: Any, frozen: Any, name: Any) -> Any:
+    """Columns of the rows whose ends are both frozen, ends by name."""
+    n = 0
+    for r in range(len(rows)):
+        ends = rows[r, ENDS]
+        n += ends != GONE and frozen[low_end(ends)] and frozen[high_end(ends)]
+    end, score, count = np.empty((2, n), np.int64), np.empty((2, n), np.uint64), np.empty(n, np.uint32)
+    n = 0
+    for r in range(len(rows)):
+        ends = rows[r, ENDS]
+        if ends != GONE and frozen[low_end(ends)] and frozen[high_end(ends)]:
+            u, v = name[low_end(ends)], name[high_end(ends)]
+            end[0, n], end[1, n] = min(u, v), max(u, v)
+            score[0, n], count[n], score[1, n] = num_of(rows, r), den_of(rows, r), rows[r, TIE]
+            n += 1
+    return end[0], end[1], score[0], count, score[1]

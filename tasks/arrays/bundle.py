@@ -19,9 +19,18 @@ def rows_of(record: R, rows: Any) -> R:
     return type(record)(**{name: array[rows] for name, array in record.columns().items()})
 
 
+def count_of(record: Columns) -> int:
+    """Number of rows of a record of one group."""
+    first: np.ndarray = vars(record)[next(iter(vars(record)))]
+    return len(first)
+
+
 def joined(records: Sequence[R]) -> R:
-    """The rows of at least one record, one behind the other."""
-    columns = [record.columns() for record in records]
+    """The rows of at least one record of one group, one behind the other."""
+    full = [record for record in records if count_of(record)] or records[:1]
+    if len(full) == 1:
+        return full[0]
+    columns = [record.columns() for record in full]
     return type(records[0])(**{name: np.concatenate([c[name] for c in columns]) for name in columns[0]})
 
 

@@ -32,6 +32,7 @@ class Column(NamedTuple):
 
 
 _KNOWN: dict[type, dict[str, Column]] = {}
+_EMPTY: dict[type, Any] = {}
 
 
 def columns_of(record: type[Columns]) -> dict[str, Column]:
@@ -83,5 +84,9 @@ class Columns:
 
     @classmethod
     def empty(cls) -> Self:
-        """Record without a row."""
-        return cls(**{name: np.zeros((0,) * need.ndim, need.dtype) for name, need in columns_of(cls).items()})
+        """Record without a row: always the same one, as there is nothing in it to change."""
+        if cls not in _EMPTY:
+            known = columns_of(cls).items()
+            _EMPTY[cls] = cls(**{name: np.zeros((0,) * need.ndim, need.dtype) for name, need in known})
+        found: Self = _EMPTY[cls]
+        return found

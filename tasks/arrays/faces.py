@@ -77,6 +77,7 @@ def weights_digest(weights: U16) -> U8:
 
 def compact(labels: U32, piece_ids: U64) -> tuple[U32, U64]:
     """Plane of a leaf's labels with labels counted anew on this plane, and the ids that they name."""
-    kept, plane = np.unique(labels, return_inverse=True)
-    plane = plane.reshape(labels.shape) + (1 if kept.size and kept[0] > 0 else 0)
-    return plane.astype(np.uint32), piece_ids[kept[kept > 0].astype(np.int64) - 1]
+    here = np.zeros(len(piece_ids) + 1, bool)
+    here[labels] = True
+    here[0] = False
+    return np.cumsum(here, dtype=np.uint32)[labels], piece_ids[here[1:]]

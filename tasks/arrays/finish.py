@@ -21,10 +21,11 @@ Meeting = tuple[Vec, Vec, Iterable[FacePair]]  # lower child, upper child, the l
 
 @dataclass(frozen=True)
 class Finished:
-    """What the rounds leave in every partition; how often each phase came."""
+    """What the rounds leave in every partition; how often each phase came; rows of A that were left, time by time."""
 
     kept: list[Kept]
     phases: dict[str, int]
+    left: list[int]
 
     @property
     def rounds(self) -> int:
@@ -32,19 +33,25 @@ class Finished:
         return sum(self.phases.values())
 
 
-def finished(children: Mapping[Vec, Up], meetings: Iterable[Meeting], rules: Rules, partitions: int) -> Finished:
-    """F, S and A over all children of what would be a root."""
+def finished(
+    children: Mapping[Vec, Up], meetings: Iterable[Meeting], rules: Rules, partitions: int, alone_rows: int = 0
+) -> Finished:
+    """F, S and A over all children of what would be a root; alone_rows: as for `advanced`."""
     letters = [posted(entered(n, up, rules), partitions) for n, up in enumerate(children.values())]
     for low, high, pairs in meetings:
         letter = across((low, children[low]), (high, children[high]), pairs, rules)
         letters.append(posted(letter, partitions))
     turns = [started(mine, rules, partitions) for mine in zip(*letters, strict=True)]
-    phases = Counter(["LARGE"])
+    phases, left = Counter(["LARGE"]), list[int]()
     while turns[0].state.phase != Phase.DONE:
         phases[turns[0].state.phase.name] += 1
         votes, mine = sum(turn.vote for turn in turns), _delivered([turn.letters for turn in turns])
-        turns = [advanced(turn.state, came, votes, rules, partitions) for turn, came in zip(turns, mine, strict=True)]
-    return Finished([kept_of(turn.state) for turn in turns], dict(phases))
+        left += [votes] * (turns[0].state.phase == Phase.MATCH)
+        turns = [
+            advanced(turn.state, came, votes, rules, partitions, alone_rows)
+            for turn, came in zip(turns, mine, strict=True)
+        ]
+    return Finished([kept_of(turn.state) for turn in turns], dict(phases), left)
 
 
 def named(kept: Sequence[Kept], children: Iterable[Vec], rules: Rules) -> dict[Vec, Down]:

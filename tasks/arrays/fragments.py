@@ -2,10 +2,10 @@
 
 Edges have one strict order: weight descending, then edge key ascending. An edge is ON if it passes t_high, or passes
 t_low and is the best edge of either end. A voxel whose best edge fails t_low is background.
-1. `best_edges`: for every voxel, which of its six edges comes first in the order. The six keys ascend in the order
-   low x, y, z, then high x, y, z, so the first of the greatest weights is the best.
-2. `unite_core`: union of the ends of ON edges inside the core; the root is the least voxel.
-3. `number`: labels 1..n in raster order of the least voxel; piece id = 1 + its code, ascending with the label.
+1. `edges.best_plane`: for every voxel, which of its six edges comes first in the order; two planes are kept.
+2. `edges.on_line`: which low edges of a voxel are ON; `edges.needed_line`: which of them may unite something new.
+3. `_unite_line`: union of the ends of these; the root is the least voxel.
+4. `number`: labels 1..n in raster order of the least voxel; piece id = 1 + its code, ascending with the label.
 """
 
 from __future__ import annotations
@@ -14,18 +14,28 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from emseg.tasks.arrays.columns import U8, U16, U32, U64, Bool
+from emseg.tasks.arrays.coded import (
+    Affinities,
+    Coded,
+    Run,
+    greatest_failing,
+    line_of,
+    ordered,
+    require_affinities,
+    run_of,
+)
+from emseg.tasks.arrays.columns import U32, U64, Bool
+from emseg.tasks.arrays.edges import FOREGROUND, X, Y, Z, best_plane, goes_on, needed_line, on_line
 from emseg.tasks.arrays.kernel import kernel
 from emseg.tasks.arrays.rules import Rules
 from emseg.tasks.arrays.sides import excluded_box, weights_box
-from emseg.tasks.arrays.union import unite
+from emseg.tasks.arrays.union import find
 from emseg.tasks.volume.bbox import BBox
 from emseg.tasks.volume.codes import ids_at, require_coded
 from emseg.tasks.volume.errors import LayerError, LimitError
 
-NONE = 7  # best edge of a background voxel
-HIGH = 3  # best edges 0..2 are low x, y, z; 3..5 high x, y, z
 BACKGROUND = 0xFFFFFFFF
 
 
@@ -41,38 +51,24 @@ class Pieces:
     voxels: U64
 
 
-@dataclass(frozen=True)
-class Fragments(Pieces):
-    """Pieces made of ON edges.
-
-    best_ZYX: uint8 over the read box, the best edge of every voxel up to the core's high sides.
-    """
-
-    best_ZYX: U8
-
-
-def fragments(weights_CZYX: U16, core: BBox, bbox: BBox, rules: Rules) -> Fragments:
-    """Fragments of `core`; uint16 [3, z, y, x] weights over `weights_box(core, bbox)`, excluded edges already 0.
+def fragments(affinities: Affinities, core: BBox, bbox: BBox, rules: Rules) -> Pieces:
+    """Fragments of `core`; affinities [3, z, y, x] over `weights_box(core, bbox)`, excluded edges already 0.
 
     Raises:
-        LayerError: weights of another shape or dtype. LimitError: a core of 2^32 - 1 voxels or more.
+        LayerError: affinities of another shape or dtype. LimitError: a core of 2^32 - 1 voxels or more.
     """
     read = weights_box(core, bbox)
     require_coded(bbox, "bbox")
-    if weights_CZYX.dtype != np.uint16 or weights_CZYX.shape != (3, *read.shape_ZYX):
-        raise LayerError(
-            f"weights of core {core}: {weights_CZYX.dtype} {weights_CZYX.shape}, need uint16 {(3, *read.shape_ZYX)}"
-        )
+    require_affinities(affinities, core, bbox)
     require_countable(core)
-    goes_on = tuple(r > b for r, b in zip(read.min[::-1], bbox.min[::-1], strict=True))
-    best_ZYX = np.full(read.shape_ZYX, NONE, np.uint8)
-    best_edges(weights_CZYX, goes_on, rules.w_low, best_ZYX)
+    kept = ordered(affinities, rules.w_low)
+    fails = greatest_failing(kept, rules.w_low), greatest_failing(kept, rules.w_high)
     labels_ZYX = np.empty(core.shape_ZYX, np.uint32)
-    inside = core.slices_ZYX(read.min)
-    n = unite_core(weights_CZYX[(slice(None), *inside)], best_ZYX[inside], rules.w_low, rules.w_high, labels_ZYX)
+    low = tuple(c - r for c, r in zip(core.min[::-1], read.min[::-1], strict=True))
+    n = _unite_core(run_of(kept), read.shape_ZYX, low, goes_on(read, bbox), fails, labels_ZYX)
     first, voxels = np.empty(n, np.int64), np.zeros(n, np.uint64)
     number(labels_ZYX.reshape(-1), first, voxels)
-    return Fragments(labels_ZYX, ids_at(first, core), voxels, best_ZYX)
+    return Pieces(labels_ZYX, ids_at(first, core), voxels)
 
 
 def require_countable(core: BBox) -> None:
@@ -87,8 +83,10 @@ def require_countable(core: BBox) -> None:
         )
 
 
-def without_excluded(weights_CZYX: U16, excluded_ZYX: Bool, core: BBox, bbox: BBox) -> U16:
-    """Copy of the weights in which every edge with an excluded end is 0; bool [z, y, x] over `excluded_box`.
+def without_excluded(affinities: Affinities, excluded_ZYX: Bool, core: BBox, bbox: BBox) -> Affinities:
+    """Copy of the affinities in which every edge with an excluded end is 0; bool [z, y, x] over `excluded_box`.
+
+    Codes become weights if code 0 weighs something.
 
     Raises:
         LayerError: excluded voxels of another shape.
@@ -99,87 +97,105 @@ def without_excluded(weights_CZYX: U16, excluded_ZYX: Bool, core: BBox, bbox: BB
             f"excluded voxels of core {core}: {excluded_ZYX.dtype} {excluded_ZYX.shape}, need bool "
             f"{box.shape_ZYX} over {box}"
         )
-    out = weights_CZYX.copy()
+    kept = ordered(affinities, 1)
+    out: npt.NDArray[Any] = (kept.codes if isinstance(kept, Coded) else kept).copy()
     around = np.pad(excluded_ZYX, 1)  # a voxel beyond bbox: no edge leads there
     inside = read.slices_ZYX([m - 1 for m in box.min])
     for channel in range(3):
         below = tuple(slice(s.start - (2 - channel == a), s.stop - (2 - channel == a)) for a, s in enumerate(inside))
         out[channel][around[inside] | around[below]] = 0
-    return out
+    return Coded(out, kept.table) if isinstance(kept, Coded) else out
 
 
 @kernel
-def best_edges(w: Any, goes_on: Any, w_low: int, best: Any) -> None:
-    """Best edge of every voxel of the read box, NONE where it fails w_low.
+def _unite_core(run: Run, shape: Any, low: Any, goes_on: Any, fails: Any, parent: Any) -> int:
+    """Union-find over the core in `parent` (flat core indices). Returns the pieces.
 
-    goes_on: whether the low edges of index 0 exist, for z, y, x.
+    shape: of the read box; low: where the core begins in it, z, y, x.
     """
-    depth, height, width = best.shape
-    for z in range(depth):
-        for y in range(height):
-            for x in range(width):
-                top, which = np.int64(w_low) - 1, NONE
-                if (x > 0 or goes_on[2]) and w[0, z, y, x] > top:
-                    top, which = np.int64(w[0, z, y, x]), 0
-                if (y > 0 or goes_on[1]) and w[1, z, y, x] > top:
-                    top, which = np.int64(w[1, z, y, x]), 1
-                if (z > 0 or goes_on[0]) and w[2, z, y, x] > top:
-                    top, which = np.int64(w[2, z, y, x]), 2
-                if x + 1 < width and w[0, z, y, x + 1] > top:
-                    top, which = np.int64(w[0, z, y, x + 1]), 3
-                if y + 1 < height and w[1, z, y + 1, x] > top:
-                    top, which = np.int64(w[1, z, y + 1, x]), 4
-                if z + 1 < depth and w[2, z + 1, y, x] > top:
-                    which = 5
-                best[z, y, x] = which
-
-
-@kernel
-def unite_core(w: Any, best: Any, low: int, high: int, parent: Any) -> int:
-    """Union-find over the core in `parent` (flat core indices); w and best over the core. Returns the pieces."""
     depth, height, width = parent.shape
     flat = parent.reshape(-1)
-    i = -1
+    best = np.zeros((2, shape[1], shape[2] + 1), np.uint8)  # of two planes, a column wider at the low side
+    bits = np.zeros((2, height + 1, width + 1), np.uint8)  # likewise, and a line longer
+    needed = np.zeros(width, np.uint8)
+    spare = np.zeros(shape[2], run.flat.dtype), np.zeros(shape[2] + 1, run.flat.dtype)
+    x0, x1, n = low[2], low[2] + width, 0
     for z in range(depth):
+        here, below = best[z & 1], best[(z + 1) & 1]
+        on, on_below = bits[z & 1], bits[(z + 1) & 1]
+        best_plane(run, z + low[0], shape, goes_on, fails[0], spare, here[:, 1:])
         for y in range(height):
-            for x in range(width):
-                i += 1
-                here = best[z, y, x]
-                if here == NONE:
-                    flat[i] = BACKGROUND
-                    continue
-                flat[i] = i
-                if x > 0 and is_on(w[0, z, y, x], low, high, here == 0, best[z, y, x - 1] == HIGH):
-                    unite(flat, i, i - 1)
-                if y > 0 and is_on(w[1, z, y, x], low, high, here == 1, best[z, y - 1, x] == 1 + HIGH):
-                    unite(flat, i, i - width)
-                if z > 0 and is_on(w[2, z, y, x], low, high, here == 2, best[z - 1, y, x] == 2 + HIGH):
-                    unite(flat, i, i - width * height)
-    n = 0
-    for j in range(len(flat)):
-        n += flat[j] == j
+            v = y + low[1]
+            edges = (
+                line_of(run, 0, z + low[0], v, x0, width),
+                line_of(run, 1, z + low[0], v, x0, width),
+                line_of(run, 2, z + low[0], v, x0, width),
+            )
+            beside = here[v, x0:x1], here[max(v - 1, 0), x0 + 1 : x1 + 1], below[v, x0 + 1 : x1 + 1]
+            kept = FOREGROUND | X | (Y if y > 0 else 0) | (Z if z > 0 else 0)
+            line = on[y + 1]
+            on_line(edges, here[v, x0 + 1 : x1 + 1], beside, fails, np.uint8(kept), line[1:])
+            line[1] &= np.uint8(0xFF - X)
+            needed_line(line[1:], (line[:-1], on[y, 1:], on_below[y + 1, 1:]), needed)
+            n += _unite_line(flat, (z * height + y) * width, needed, width, width * height)
     return n
 
 
 @kernel
-def is_on(weight: Any, low: int, high: int, best_above: Any, best_below: Any) -> Any:
-    """Whether an edge is ON, given whether it is the best edge of its upper and of its lower end."""
-    return weight >= high or (weight >= low and (best_above or best_below))
+def _unite_line(flat: Any, start: int, needed: Any, width: int, plane: int) -> int:
+    """Unite the voxels of one line, whose first has index `start`, with each other and with those below.
+
+    Returns pieces begun less pieces joined.
+    """
+    n, root = 0, np.uint32(0)
+    for x in range(len(needed)):
+        i, bits = start + x, needed[x]
+        if bits == FOREGROUND | X:  # most voxels
+            flat[i] = root
+            continue
+        if bits == 0:
+            flat[i] = BACKGROUND
+            continue
+        if bits & X == 0:
+            root = np.uint32(i)
+            n += 1
+        flat[i] = root
+        if bits & Y:
+            other = find(flat, flat[i - width])
+            n -= other != root
+            flat[max(other, root)] = min(other, root)
+            root = min(other, root)
+        if bits & Z:
+            other = find(flat, flat[i - plane])
+            n -= other != root
+            flat[max(other, root)] = min(other, root)
+            root = min(other, root)
+        flat[i] = root
+    return n
 
 
 @kernel
 def number(flat: Any, first: Any, voxels: Any) -> None:
     """Turn parents into labels 1..n in raster order, in place; note each label's least index and its voxels."""
-    n = 0
+    n, length = 0, np.uint64(0)
+    last, label = np.uint32(BACKGROUND), np.uint32(0)  # of the voxels just before, which are `length`
     for i in range(len(flat)):
-        p = flat[i]
-        if p == BACKGROUND:
-            flat[i] = 0
+        parent = flat[i]
+        if parent == last:
+            flat[i] = label
+            length += np.uint64(1)
             continue
-        if p == i:
+        if label > 0:
+            voxels[label - 1] += length
+        last, length = parent, np.uint64(1)
+        if parent == BACKGROUND:
+            label = np.uint32(0)
+        elif parent == i:
             first[n] = i
             n += 1
-            flat[i] = n
+            label = np.uint32(n)
         else:
-            flat[i] = flat[p]
-        voxels[flat[i] - 1] += np.uint64(1)
+            label = flat[parent]
+        flat[i] = label
+    if label > 0:
+        voxels[label - 1] += length

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from emseg.tasks.arrays.coded import Affinities, require_affinities
 from emseg.tasks.arrays.columns import U8, U16, U64, Bool
 from emseg.tasks.arrays.fragments import BACKGROUND, Pieces, number, require_countable
 from emseg.tasks.arrays.kernel import kernel
 from emseg.tasks.arrays.leaf import LeafResult, leaf_of
 from emseg.tasks.arrays.rules import Rules
-from emseg.tasks.arrays.sides import excluded_box, given_box, weights_box
+from emseg.tasks.arrays.sides import excluded_box, given_box
 from emseg.tasks.arrays.union import unite
 from emseg.tasks.volume.bbox import BBox
 from emseg.tasks.volume.codes import ids_at, require_coded
@@ -24,17 +25,18 @@ from emseg.tasks.volume.errors import LayerError
 
 
 def given_leaf(
-    given_ZYX: U64, weights_CZYX: U16, core: BBox, bbox: BBox, rules: Rules, excluded_ZYX: Bool | None = None
+    given_ZYX: U64, affinities: Affinities, core: BBox, bbox: BBox, rules: Rules, excluded_ZYX: Bool | None = None
 ) -> LeafResult:
     """Given fragments, contact rows, S and A of one core.
 
-    given_ZYX: uint64 [z, y, x] over `sides.given_box(core, bbox)`, 0 background; weights_CZYX: uint16 [3, z, y, x]
-    over `sides.weights_box(core, bbox)`; excluded_ZYX: bool [z, y, x] over `sides.excluded_box(core, bbox)`.
+    given_ZYX: uint64 [z, y, x] over `sides.given_box(core, bbox)`, 0 background; affinities: [3, z, y, x] over
+    `sides.weights_box(core, bbox)`; excluded_ZYX: bool [z, y, x] over `sides.excluded_box(core, bbox)`.
 
     Raises:
         LayerError: arrays of another shape or dtype. LimitError: a core or a contact too large to count.
     """
-    _require_shapes(given_ZYX, weights_CZYX, core, bbox)
+    _require_shape(given_ZYX, core, bbox)
+    require_affinities(affinities, core, bbox)
     require_coded(bbox, "bbox")
     require_countable(core)
     box = given_box(core, bbox)
@@ -51,7 +53,7 @@ def given_leaf(
         out: U8 = ((above == below) & (above > 0)).astype(np.uint8)
         return out
 
-    return leaf_of(pieces, weights_CZYX, on, core, bbox, rules)
+    return leaf_of(pieces, affinities, on, core, bbox, rules)
 
 
 def components(given_ZYX: npt.NDArray[Any]) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64], U64]:
@@ -66,12 +68,10 @@ def components(given_ZYX: npt.NDArray[Any]) -> tuple[npt.NDArray[np.uint32], npt
     return labels_ZYX, first, voxels
 
 
-def _require_shapes(given_ZYX: U64, weights_CZYX: U16, core: BBox, bbox: BBox) -> None:
-    labels, weights = given_box(core, bbox).shape_ZYX, (3, *weights_box(core, bbox).shape_ZYX)
+def _require_shape(given_ZYX: U64, core: BBox, bbox: BBox) -> None:
+    labels = given_box(core, bbox).shape_ZYX
     if given_ZYX.dtype != np.uint64 or given_ZYX.shape != labels:
         raise LayerError(f"given labels of core {core}: {given_ZYX.dtype} {given_ZYX.shape}, need uint64 {labels}")
-    if weights_CZYX.dtype != np.uint16 or weights_CZYX.shape != weights:
-        raise LayerError(f"weights of core {core}: {weights_CZYX.dtype} {weights_CZYX.shape}, need uint16 {weights}")
 
 
 @kernel

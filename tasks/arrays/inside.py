@@ -28,7 +28,7 @@ class Inside:
         order = np.argsort(piece, kind="stable")
         self.piece = piece[order]
         self.fragment = np.sort(np.concatenate([up.fragment for up in self.ups]))
-        self.clusters = [np.unique(up.part_cluster) for up in self.ups]  # by child
+        self.clusters = [_runs(up.part_cluster) for up in self.ups]  # by child
         self.cluster = np.sort(np.concatenate(self.clusters))
         for ids, what in ((self.piece, "pieces"), (self.fragment, "fragments"), (self.cluster, "clusters")):
             require_ascending(ids, f"{what} of a node's children")
@@ -78,3 +78,10 @@ class Inside:
         """int64[fragments]: least fragment number of each after F."""
         flatten(self.parent)
         return self.parent
+
+
+def _runs(ids: U64) -> U64:
+    """The id of each run of equal ids."""
+    first = np.ones(len(ids), bool)
+    first[1:] = ids[1:] != ids[:-1]
+    return ids[first]

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from emseg.tasks.arrays.agglomeration import MeanRows, scored
+from emseg.tasks.arrays.coded import Affinities, require_affinities, weights_in
 from emseg.tasks.arrays.columns import I64, U8, U16, U32, U64, Bool
 from emseg.tasks.arrays.contacts import contact_rows
+from emseg.tasks.arrays.edges import crossing_on
 from emseg.tasks.arrays.faces import Face, compact, weights_digest
 from emseg.tasks.arrays.forest import Forest, Up
-from emseg.tasks.arrays.fragments import HIGH, Fragments, Pieces, fragments, without_excluded
+from emseg.tasks.arrays.fragments import Pieces, fragments, without_excluded
 from emseg.tasks.arrays.parts import FIRST_EDGE, FIRST_MAX
 from emseg.tasks.arrays.rows import Rows
 from emseg.tasks.arrays.rules import Rules
@@ -36,55 +38,52 @@ class LeafResult:
     up: Up
 
 
-def leaf(weights_CZYX: U16, core: BBox, bbox: BBox, rules: Rules, excluded_ZYX: Bool | None = None) -> LeafResult:
+def leaf(affinities: Affinities, core: BBox, bbox: BBox, rules: Rules, excluded_ZYX: Bool | None = None) -> LeafResult:
     """Fragments, contact rows, S and A of one core.
 
-    weights_CZYX: uint16 [3, z, y, x] over `sides.weights_box(core, bbox)`; excluded_ZYX: bool [z, y, x] over
+    affinities: [3, z, y, x] over `sides.weights_box(core, bbox)`; excluded_ZYX: bool [z, y, x] over
     `sides.excluded_box(core, bbox)`.
 
     Raises:
         LayerError: arrays of another shape or dtype. LimitError: a core or a contact too large to count.
     """
-    if excluded_ZYX is not None:
-        weights_CZYX = without_excluded(weights_CZYX, excluded_ZYX, core, bbox)
-    pieces = fragments(weights_CZYX, core, bbox, rules)
-    inside = core.slices_ZYX(weights_box(core, bbox).min)
-    return leaf_of(pieces, weights_CZYX, lambda axis, w: _on(pieces, inside, axis, w, rules), core, bbox, rules)
+    require_affinities(affinities, core, bbox)
+    kept = affinities if excluded_ZYX is None else without_excluded(affinities, excluded_ZYX, core, bbox)
+    pieces = fragments(kept, core, bbox, rules)
+    return leaf_of(pieces, kept, lambda axis, w: crossing_on(kept, w, core, bbox, axis, rules), core, bbox, rules)
 
 
-def leaf_of(pieces: Pieces, weights_CZYX: U16, on: Crossing, core: BBox, bbox: BBox, rules: Rules) -> LeafResult:
+def leaf_of(pieces: Pieces, affinities: Affinities, on: Crossing, core: BBox, bbox: BBox, rules: Rules) -> LeafResult:
     """A leaf whose pieces are found: contact rows, S and A.
 
-    weights_CZYX: as for `leaf`; on: which edges across a low face are ON.
+    affinities: as for `leaf`; on: which edges across a low face are ON.
 
     Raises:
         LimitError: a contact too large to count.
     """
     inside = core.slices_ZYX(weights_box(core, bbox).min)
-    rows = contact_rows(pieces.labels_ZYX, weights_CZYX[(slice(None), *inside)], core)
     mask = open_sides(core, bbox)
     sides = sides_of_pieces(pieces.labels_ZYX, len(pieces.piece_ids), mask)
-    settled = settle(leaf_clusters(pieces.piece_ids, pieces.voxels, rows, sides, rules), rules)
     faces = {
-        SIDES[bit]: _face(weights_CZYX, pieces, inside, bit // 2, bool(bit % 2), on)
+        SIDES[bit]: _face(affinities, pieces, inside, bit // 2, bool(bit % 2), on)
         for bit in range(6)
         if mask >> bit & 1
     }
+    rows = contact_rows(pieces.labels_ZYX, affinities[(slice(None), *inside)], core)
+    settled = settle(leaf_clusters(pieces.piece_ids, pieces.voxels, rows, sides, rules), rules)
     forest, up = leaf_tables(pieces.piece_ids, sides, settled)
     return LeafResult(pieces.labels_ZYX, faces, forest, up)
 
 
-def _plane(array_ZYX: np.ndarray, inside: Slices, axis: int, at: int) -> np.ndarray:
-    """One plane, across axis (x, y, z), of the box `inside` of an array."""
-    index = [at if 2 - a == axis else s for a, s in enumerate(inside)]
-    out: np.ndarray = array_ZYX[tuple(index)]
-    return out
+def _plane_at(inside: Slices, axis: int, at: int) -> tuple[slice | int, ...]:
+    """Index of one plane, across axis (x, y, z), of the box `inside` of an array."""
+    return tuple(at if 2 - a == axis else s for a, s in enumerate(inside))
 
 
 def leaf_clusters(piece_ids: U64, voxels: U64, rows: Rows, sides: U8, rules: Rules) -> Clusters:
     """Every piece a cluster of its own, with one first part; rows between piece numbers, sides as masks."""
     n = len(piece_ids)
-    u, v = rows.u.astype(np.int64), rows.v.astype(np.int64)
+    u, v = rows.u.view(np.int64), rows.v.view(np.int64)
     first = np.full(n, FIRST_MAX, np.uint16), np.full(n, FIRST_EDGE, np.uint64)
     return Clusters(
         piece_ids,
@@ -95,25 +94,16 @@ def leaf_clusters(piece_ids: U64, voxels: U64, rows: Rows, sides: U8, rules: Rul
     )
 
 
-def _face(weights_CZYX: U16, pieces: Pieces, inside: Slices, axis: int, high: bool, on: Crossing) -> Face:
+def _face(affinities: Affinities, pieces: Pieces, inside: Slices, axis: int, high: bool, on: Crossing) -> Face:
     """The face of one open side; its crossing edges are those of the voxels just above it."""
     span = inside[2 - axis]
     above = span.stop if high else span.start
-    weights = np.ascontiguousarray(_plane(weights_CZYX[axis], inside, axis, above))
-    labels, ids = compact(_plane(pieces.labels_ZYX, WHOLE, axis, -1 if high else 0), pieces.piece_ids)
+    weights = np.ascontiguousarray(weights_in(affinities[(axis, *_plane_at(inside, axis, above))]))
+    labels, ids = compact(pieces.labels_ZYX[_plane_at(WHOLE, axis, -1 if high else 0)], pieces.piece_ids)
     digest = weights_digest(weights)
     if high:
         return Face(labels, ids, np.zeros((0, 0), np.uint16), np.zeros((0, 0), np.uint8), digest)
     return Face(labels, ids, weights, on(axis, weights), digest)
-
-
-def _on(pieces: Fragments, inside: Slices, axis: int, weights: U16, rules: Rules) -> U8:
-    """Which edges across the low face of an axis are ON."""
-    above = inside[2 - axis].start
-    best = [_plane(pieces.best_ZYX, inside, axis, at) for at in (above, above - 1)]
-    chosen = (weights >= rules.w_low) & ((best[0] == axis) | (best[1] == axis + HIGH))
-    out: U8 = ((weights >= rules.w_high) | chosen).astype(np.uint8)
-    return out
 
 
 def leaf_tables(piece_ids: U64, sides: U8, settled: Settled) -> tuple[Forest, Up]:

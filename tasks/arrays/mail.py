@@ -149,11 +149,16 @@ def owner(vertices: U64, partitions: int) -> I64:
 
 def posted(letter: Mail, partitions: int) -> list[Mail]:
     """Mail for each partition."""
-    owners = {name: owner(getattr(letter, name).at, partitions) for name in Mail.records()}
-    return [
-        Mail(**{name: rows_of(getattr(letter, name), owners[name] == p) for name in Mail.records()})
-        for p in range(partitions)
-    ]
+    sent = {name: _shared_out(getattr(letter, name), partitions) for name in Mail.records()}
+    return [Mail(**{name: records[p] for name, records in sent.items()}) for p in range(partitions)]
+
+
+def _shared_out(record: Any, partitions: int) -> list[Any]:
+    """Rows of a record by the owner of their address."""
+    if partitions == 1 or not len(record.at):
+        return [record] * partitions
+    owners = owner(record.at, partitions)
+    return [rows_of(record, owners == p) for p in range(partitions)]
 
 
 def gathered(letters: Sequence[Mail]) -> Mail:

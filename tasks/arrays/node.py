@@ -55,7 +55,8 @@ def node(children: Sequence[tuple[Vec, Up]], pairs: Iterable[FacePair], rules: R
 def _clusters(inside: Inside, rows: Sequence[Rows], root: I64, rules: Rules) -> tuple[Clusters, I64]:
     """State before S, and the number in it of every child's cluster."""
     ups = inside.ups
-    kept, number = np.unique(root, return_inverse=True)
+    called = root == np.arange(len(root))
+    kept, number = np.flatnonzero(called), (np.cumsum(called) - 1)[root]
 
     def joined(name: str) -> np.ndarray:
         return np.concatenate([getattr(up, name) for up in ups])

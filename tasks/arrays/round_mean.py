@@ -10,6 +10,7 @@ from emseg.tasks.arrays.bundle import joined, rows_of
 from emseg.tasks.arrays.columns import Bool
 from emseg.tasks.arrays.halves import best_mean
 from emseg.tasks.arrays.mail import Asks, Mail, MaxHalves, MeanHalves, PartList, mail
+from emseg.tasks.arrays.round_alone import unsettled
 from emseg.tasks.arrays.round_moves import arrived, moved, notes
 from emseg.tasks.arrays.round_state import MergeRows, Phase, Sizes, State, Vertices, place_of, state_in
 from emseg.tasks.arrays.rules import Rules
@@ -42,7 +43,10 @@ def mean(state: State, came: Mail, votes: int, rules: Rules) -> tuple[State, Mai
 
 
 def match(state: State, came: Mail, votes: int, rules: Rules) -> tuple[State, Mail, int]:
-    """Two that offered each other merge where the lesser lives; when nobody offers, A is over."""
+    """Two that offered each other merge where the lesser lives; when nobody offers, A is over.
+
+    votes: rows of all vertices that are not settled, each counted at both of its ends.
+    """
     if votes == 0:
         return replace(state, next=state_in(Phase.DONE), a=MeanHalves.empty()), Mail.empty(), 0
     v, row = state.vertices, rows_of(state.a, best_mean(state.a, rules.w_mean))
@@ -72,7 +76,8 @@ def _offered(state: State, rules: Rules) -> tuple[State, Mail, int]:
     at, to = place_of(v, best.at), v.at.copy()
     to[at] = best.other
     state = replace(state, next=state_in(Phase.MATCH), vertices=replace(v, to=to))
-    return state, mail(asks=Asks(best.other, best.at, v.name[at], v.voxels[at])), len(best.at)
+    vote = int(unsettled(state.a, rules.w_mean).sum())
+    return state, mail(asks=Asks(best.other, best.at, v.name[at], v.voxels[at])), vote
 
 
 def _merges(v: Vertices, offers: Asks, best: MeanHalves) -> MergeRows:

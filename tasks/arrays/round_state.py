@@ -26,8 +26,9 @@ class Phase(IntEnum):
     REPLY = 6  # S: where those live; or all know it
     MOVE_MEAN = 7  # A: what joins moves
     MEAN = 8  # A: take in what came, offer
-    MATCH = 9  # A: finished, or mutual offers merge
-    DONE = 10
+    MATCH = 9  # A: finished, or mutual offers merge, or little is left and is handed over
+    ALONE = 10  # A: the first partition finishes it
+    DONE = 11
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ of all votes says whether a phase is over, so that all partitions are always in 
    key of their row. A vertex that is large at its best row is large at all its rows and stays for good: rows between
    two of them are refused at once. When no vertex is small at its best row, S is over.
 3. A: a row that is the best of both its ends merges them (`round_mean.py`). A merged row never comes before its better
-   part, so these are the merges of the one strict order (reciprocal agglomeration: Sumengen et al., 2021).
+   part, so these are the merges of the one strict order (reciprocal agglomeration: Sumengen et al., 2021). Once what
+   is left fits one task, the first partition finishes it (`round_alone.py`).
 4. What joins another vertex tells its neighbours, then moves there with all that it has; ties never look at where a
    vertex lives or what it is called.
 """
@@ -24,6 +25,7 @@ import numpy as np
 from emseg.tasks.arrays.halves import one_a_key, one_a_pair_max, one_a_pair_mean
 from emseg.tasks.arrays.ids import require_ascending
 from emseg.tasks.arrays.mail import FRAGMENT, Exported, Mail, gathered, mail, posted
+from emseg.tasks.arrays.round_alone import finish, hand_over
 from emseg.tasks.arrays.round_mean import match, mean, move_mean
 from emseg.tasks.arrays.round_moves import notes
 from emseg.tasks.arrays.round_size import choose, jump, move_size, reply
@@ -62,11 +64,14 @@ def started(letters: Sequence[Mail], rules: Rules, partitions: int) -> Turn:
     return Turn(state, posted(mail(edges=edges), partitions), loose)
 
 
-def advanced(state: State, letters: Sequence[Mail], votes: int, rules: Rules, partitions: int) -> Turn:
+def advanced(
+    state: State, letters: Sequence[Mail], votes: int, rules: Rules, partitions: int, alone_rows: int = 0
+) -> Turn:
     """One round of a partition that has started.
 
     Args:
         state: its own; letters: from every partition, in their order; votes: of the last round, of all partitions.
+        alone_rows: when so few rows of A are left, each counted at both ends, one partition finishes them.
 
     Returns:
         A state in `Phase.DONE` does nothing any more, and says so without mail.
@@ -76,7 +81,10 @@ def advanced(state: State, letters: Sequence[Mail], votes: int, rules: Rules, pa
     """
     if state.phase == Phase.DONE:
         return Turn(state, posted(Mail.empty(), partitions), 0)
-    state, letter, vote = STEPS[state.phase](state, gathered(letters), votes, rules)
+    step = hand_over if state.phase == Phase.MATCH and 0 < votes <= alone_rows else STEPS[state.phase]
+    state, letter, vote = step(state, gathered(letters), votes, rules)
+    if state.phase == Phase.ALONE:
+        return Turn(state, [letter, *posted(Mail.empty(), partitions - 1)], vote)
     return Turn(state, posted(letter, partitions), vote)
 
 
@@ -120,4 +128,5 @@ STEPS: dict[Phase, Callable[[State, Mail, int, Rules], Step]] = {
     Phase.MOVE_MEAN: move_mean,
     Phase.MEAN: mean,
     Phase.MATCH: match,
+    Phase.ALONE: finish,
 }

@@ -11,12 +11,13 @@ import numpy as np
 
 from emseg.tasks.arrays.agglomeration import Agglomerated, MeanRows, agglomeration
 from emseg.tasks.arrays.columns import U64, Bool
+from emseg.tasks.arrays.order import order_of
 from emseg.tasks.arrays.parts import FIRST_EDGE, FIRST_MAX
 from emseg.tasks.arrays.rules import Rules
 from emseg.tasks.arrays.size_rule import Joined, MaxRows, PartColumns, size_rule
 from emseg.tasks.volume.errors import LimitError
 
-MOST_ROWS = (1 << 30) - 1  # a row has two half-edges with int32 numbers
+MOST_ROWS = (1 << 30) - 1  # a row stands in two lists of int32 numbers
 
 
 @dataclass(frozen=True)
@@ -47,14 +48,8 @@ def settle(clusters: Clusters, rules: Rules) -> Settled:
         LimitError: more clusters or rows than the kernels' int32 numbers tell apart.
     """
     _require_numbers(clusters)
-    handle, s = clusters.handle, clusters.s_rows
-    passing = s.max >= rules.w_low
-    joined = size_rule(
-        clusters.waiting,
-        clusters.parts,
-        MaxRows(s.u[passing], s.v[passing], s.max[passing], s.edge[passing]),
-        rules.min_size_vx,
-    )
+    handle = clusters.handle
+    joined = size_rule(clusters.waiting, clusters.parts, clusters.s_rows, rules.min_size_vx, rules.w_low)
     undecided = joined.waiting.copy()
     undecided[joined.undecided.u] = undecided[joined.undecided.v] = True
     a = clusters.a_rows
@@ -74,21 +69,23 @@ def _require_numbers(clusters: Clusters) -> None:
 
 
 def _up_columns(handle: U64, joined: Joined, means: Agglomerated, undecided: Bool) -> dict[str, np.ndarray]:
-    """Rows and part lists that go up; a cluster that A froze after S settled it carries one first part."""
+    """Rows and part lists that go up; a cluster that A froze after S settled it carries one first part.
+
+    The undecided rows of S come ordered by their pairs.
+    """
     whole = np.flatnonzero(means.frozen & ~undecided)
     p, s, a = joined.parts, joined.undecided, means.rows
     cluster = np.concatenate([p.cluster, whole])
-    order = np.argsort(cluster, kind="stable")
-    s_order, a_order = np.lexsort((s.v, s.u)), np.lexsort((a.v, a.u))
+    order, a_order = order_of(cluster.astype(np.uint64)), order_of(a.u.astype(np.uint64), a.v.astype(np.uint64))
     return {
         "part_cluster": handle[cluster[order]],
         "part_max": np.concatenate([p.max, np.full(len(whole), FIRST_MAX, np.uint16)])[order],
         "part_edge": np.concatenate([p.edge, np.full(len(whole), FIRST_EDGE, np.uint64)])[order],
         "part_voxels": np.concatenate([p.voxels, means.voxels[whole]])[order],
-        "s_u": handle[s.u[s_order]],
-        "s_v": handle[s.v[s_order]],
-        "s_max": s.max[s_order],
-        "s_edge": s.edge[s_order],
+        "s_u": handle[s.u],
+        "s_v": handle[s.v],
+        "s_max": s.max,
+        "s_edge": s.edge,
         "a_u": handle[a.u[a_order]],
         "a_v": handle[a.v[a_order]],
         "a_sum": a.sum[a_order],

@@ -17,7 +17,8 @@ import numpy as np
 
 from emseg.tasks.arrays.columns import I64, U16, U64, Bool
 from emseg.tasks.arrays.kernel import kernel
-from emseg.tasks.arrays.parts import Parts, is_large, join, parts_of, total_voxels
+from emseg.tasks.arrays.order import order_of
+from emseg.tasks.arrays.parts import FIRST_EDGE, FIRST_MAX, Parts, is_large, join, parts_of, total_voxels
 from emseg.tasks.arrays.union import find, flatten
 from emseg.tasks.arrays.weights import TOP
 
@@ -57,18 +58,19 @@ class Joined:
     voxels: U64
 
 
-def size_rule(waiting: Bool, parts: PartColumns, rows: MaxRows, small: int) -> Joined:
-    """Apply S to clusters 0..n-1; rows that fail t_low are left out by the caller, parallel rows may stand apart."""
+def size_rule(waiting: Bool, parts: PartColumns, rows: MaxRows, small: int, w_low: int = 0) -> Joined:
+    """Apply S to clusters 0..n-1, over the rows whose weight is at least w_low; parallel rows may stand apart."""
     n = len(waiting)
     lists = parts_of(
         n, parts.cluster, parts.max.astype(np.uint64), parts.edge.copy(), parts.voxels.copy(), np.uint64(small)
     )
-    order = np.lexsort((rows.edge, TOP - rows.max.astype(np.int64)))
+    open_rows = np.flatnonzero(_in_question(rows.u, rows.v, rows.max, lists, w_low))
+    order = open_rows[order_of(TOP - rows.max[open_rows].astype(np.uint64), rows.edge[open_rows])]
     u, v, top, edge = rows.u[order], rows.v[order], rows.max[order], rows.edge[order]
     root, waits, left = np.arange(n, dtype=np.int64), waiting.copy(), np.zeros(len(u), bool)
     _join_small(u, v, top, edge, lists, waits, root, left)
     flatten(root)
-    undecided = _first_of_pairs(MaxRows(root[u[left]], root[v[left]], top[left], edge[left]), n)
+    undecided = _first_of_pairs(MaxRows(root[u[left]], root[v[left]], top[left], edge[left]))
     called = root == np.arange(n)
     waits &= called
     opened = waits.copy()
@@ -80,11 +82,26 @@ def size_rule(waiting: Bool, parts: PartColumns, rows: MaxRows, small: int) -> J
     return Joined(root, waits, undecided, columns, voxels)
 
 
-def _first_of_pairs(rows: MaxRows, n: int) -> MaxRows:
+def _first_of_pairs(rows: MaxRows) -> MaxRows:
     """Of ordered rows the first of each pair, which is the pair's row: its greatest weight, then the least edge key."""
     u, v = np.minimum(rows.u, rows.v), np.maximum(rows.u, rows.v)
-    _, first = np.unique(u * n + v, return_index=True)
-    return MaxRows(u[first], v[first], rows.max[first], rows.edge[first])
+    order = order_of(u.astype(np.uint64), v.astype(np.uint64))
+    u, v = u[order], v[order]
+    first = np.ones(len(u), bool)
+    first[1:] = (u[1:] != u[:-1]) | (v[1:] != v[:-1])
+    return MaxRows(u[first], v[first], rows.max[order[first]], rows.edge[order[first]])
+
+
+@kernel
+def _in_question(rows_u: Any, rows_v: Any, top: Any, parts: Parts, w_low: int) -> Any:
+    """bool: rows that pass and have an end that was not large before every edge; such ends are refused for good."""
+    n = len(parts.first)
+    large, kept = np.empty(n, np.bool_), np.empty(len(rows_u), np.bool_)
+    for c in range(n):
+        large[c] = is_large(parts, c, FIRST_MAX, FIRST_EDGE + np.uint64(1))
+    for i in range(len(rows_u)):
+        kept[i] = top[i] >= w_low and not (large[rows_u[i]] and large[rows_v[i]])
+    return kept
 
 
 @kernel

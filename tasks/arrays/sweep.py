@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from emseg.tasks.arrays.columns import U16, U64, Bool
+from emseg.tasks.arrays.coded import Affinities
+from emseg.tasks.arrays.columns import U64, Bool
 from emseg.tasks.arrays.cut import cut
 from emseg.tasks.arrays.faces import FacePair
 from emseg.tasks.arrays.finish import Meeting, finished, named
@@ -54,7 +55,7 @@ class Swept:
 
 
 def climb(
-    weights_CZYX: U16,
+    weights_CZYX: Affinities,
     bbox: BBox,
     cuts: Cuts,
     rules: Rules,
@@ -64,10 +65,15 @@ def climb(
 ) -> Climbed:
     """Leaves and nodes over the box that `cuts` span, which may be a part of `bbox`; up to `levels`, if given.
 
-    weights_CZYX: uint16 [3, z, y, x] over bbox; excluded_ZYX: bool [z, y, x] over bbox; given_ZYX: uint64 [z, y, x]
+    weights_CZYX: affinities [3, z, y, x] over bbox; excluded_ZYX: bool [z, y, x] over bbox; given_ZYX: uint64 [z, y, x]
     over bbox, fragments made elsewhere.
     """
     leaves = dict(_leaves(weights_CZYX, bbox, cuts, rules, excluded_ZYX, given_ZYX))
+    return climb_from(leaves, cuts, rules, levels)
+
+
+def climb_from(leaves: dict[Vec, LeafResult], cuts: Cuts, rules: Rules, levels: int | None = None) -> Climbed:
+    """Nodes over leaves of any kind, up to `levels`, if given."""
     tree: Forests = [{index: result.forest for index, result in leaves.items()}]
     ups = {index: result.up for index, result in leaves.items()}
     shape = tree_of(cuts)
@@ -78,7 +84,7 @@ def climb(
 
 
 def sweep(
-    weights_CZYX: U16,
+    weights_CZYX: Affinities,
     bbox: BBox,
     cuts: Cuts,
     rules: Rules,
@@ -90,17 +96,18 @@ def sweep(
 
 
 def sweep_by_rounds(
-    weights_CZYX: U16,
+    weights_CZYX: Affinities,
     bbox: BBox,
     cuts: Cuts,
     rules: Rules,
     excluded_ZYX: Bool | None = None,
     levels: int = 1,
     partitions: int = 2,
+    alone_rows: int = 0,
 ) -> Swept:
-    """As `sweep`, but above `levels` the tree is finished by rounds over partitions."""
+    """As `sweep`, but above `levels` the tree is finished by rounds over partitions; alone_rows: as for `advanced`."""
     climbed = climb(weights_CZYX, bbox, cuts, rules, excluded_ZYX, levels=levels)
-    kept = finished(climbed.ups, meetings(climbed, cuts), rules, partitions).kept
+    kept = finished(climbed.ups, meetings(climbed, cuts), rules, partitions, alone_rows).kept
     return descend(climbed, bbox, cuts, rules, named(kept, climbed.ups, rules))
 
 
@@ -141,7 +148,7 @@ def _core(cuts: Cuts, index: Vec) -> BBox:
 
 
 def _leaves(
-    weights_CZYX: U16, bbox: BBox, cuts: Cuts, rules: Rules, excluded_ZYX: Bool | None, given_ZYX: U64 | None
+    weights_CZYX: Affinities, bbox: BBox, cuts: Cuts, rules: Rules, excluded_ZYX: Bool | None, given_ZYX: U64 | None
 ) -> Iterator[tuple[Vec, LeafResult]]:
     for place in itertools.product(*(range(len(c) - 1) for c in cuts)):
         index = vec(place)

@@ -3,7 +3,9 @@
 python tests/bench/stitch.py [--quick]
 Speed is measured on the real affinities of fib25/trial_affinities_b.h5 (250³; --quick: 128³), VI on sections 95-149 of
 fib25/train.h5, predicted by the shipped model; thresholds of both programs are picked on 95-114 and scored on 120-149.
-Memory is peak RSS above what importing and compiling left, inputs in the form that each program needs.
+Memory is peak RSS above what importing and compiling left, inputs in the form that each program needs: waterz takes
+float32 affinities, emseg the 8-bit codes as they are stored, with the table of what they weigh. emseg's segments of a
+whole chunk are uint32 numbers in the memory of its labels, and a table of their uint64 ids; waterz gives uint64 ids.
 """
 
 from __future__ import annotations
@@ -22,15 +24,17 @@ import h5py
 import numpy as np
 from bench.measured import in_process, measure, silent
 
+from emseg.tasks.arrays.coded import Affinities, Coded
 from emseg.tasks.arrays.contacts import contact_rows
 from emseg.tasks.arrays.contingency import contingency
 from emseg.tasks.arrays.fragments import fragments
 from emseg.tasks.arrays.leaf import LeafResult, leaf
-from emseg.tasks.arrays.relabel import apply_table
+from emseg.tasks.arrays.relabel import apply_table, number_segments, segment_numbers
 from emseg.tasks.arrays.rules import Rules
 from emseg.tasks.arrays.scores import scores
 from emseg.tasks.arrays.sides import weights_box
 from emseg.tasks.arrays.sweep import sweep
+from emseg.tasks.arrays.weights import LINEAR_UINT8
 from emseg.tasks.volume.bbox import BBox
 
 DATA = Path(os.environ.get("EMSEG_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
@@ -45,9 +49,9 @@ def loaded(path: str) -> np.ndarray:
     return np.load(path)
 
 
-def weights_of_codes(codes_CZYX: np.ndarray) -> np.ndarray:
-    """uint16 weights, what emseg works on."""
-    return codes_CZYX.astype(np.uint16) * np.uint16(257)
+def weights_of_codes(codes_CZYX: np.ndarray) -> Coded:
+    """Codes and the table of their weights, what emseg works on."""
+    return Coded(codes_CZYX, LINEAR_UINT8)
 
 
 def floats_of_codes(codes_CZYX: np.ndarray) -> np.ndarray:
@@ -55,17 +59,17 @@ def floats_of_codes(codes_CZYX: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(codes_CZYX[::-1].astype(np.float32) / 255)
 
 
-def box_of(array_CZYX: np.ndarray) -> BBox:
+def box_of(array_CZYX: Affinities) -> BBox:
     """Box at the origin."""
     return BBox.sized((0, 0, 0), array_CZYX.shape[:0:-1])
 
 
-def emseg_whole(weights_CZYX: np.ndarray) -> LeafResult:
-    """Fragments, rows, S and A of one chunk, and its segments."""
+def emseg_whole(weights_CZYX: Affinities) -> tuple[LeafResult, np.ndarray]:
+    """Fragments, rows, S and A of one chunk; its labels become segment numbers, whose uint64 ids come beside them."""
     result = leaf(weights_CZYX, box_of(weights_CZYX), box_of(weights_CZYX), RULES)
-    table = np.concatenate([np.zeros(1, np.uint64), result.forest.cluster_to])
-    apply_table(result.labels_ZYX, table)
-    return result
+    numbers, ids = segment_numbers(result.forest)
+    number_segments(result.labels_ZYX, numbers)
+    return result, ids
 
 
 def waterz_whole(affinities: np.ndarray, scoring: str) -> None:
@@ -100,7 +104,7 @@ def measure_emseg(path: str) -> None:
     """The whole chunk."""
     emseg_whole(weights_of_codes(loaded(path)[:, :32, :32, :32]))
     found = measure(lambda: weights_of_codes(loaded(path)), emseg_whole, REPEATS)
-    result = found.pop("result")
+    result, _ = found.pop("result")
     report({**found, "fragments": len(result.forest.fragment)})
 
 
@@ -183,7 +187,7 @@ def measure_two(path: str) -> None:
     )
 
 
-def _leaves_alone(weights_CZYX: np.ndarray, whole: BBox, cores: list[BBox]) -> float:
+def _leaves_alone(weights_CZYX: Affinities, whole: BBox, cores: list[BBox]) -> float:
     parts = [weights_CZYX[(slice(None), *weights_box(core, whole).slices_ZYX((0, 0, 0)))] for core in cores]
     return _timed(lambda: [leaf(part, core, whole, RULES) for part, core in zip(parts, cores, strict=True)])
 

@@ -21,6 +21,7 @@ from emseg.pipeline.rethreshold import derived_url, rethreshold_plan
 from emseg.pipeline.runner import run_plan
 from emseg.pipeline.status import status_of
 from emseg.pipeline.sweep_plan import sweep_plan, sweep_rows
+from emseg.tasks.arrays.round_state import Phase
 from emseg.tasks.volume.bbox import BBox
 from emseg.tasks.volume.errors import TaskFailedError
 from emseg.tasks.volume.info import LayerSpec
@@ -94,8 +95,9 @@ def test_rounds_end_before_the_plan_does(rounds: Objects) -> None:
     """The rounds that were needed are followed by planned ones that only say that all is done."""
     plan, ledger = load_plan(rounds), Ledger(rounds)
     phases = [(ledger.receipt(f"rounds/R{n}/0_0_0") or {})["figures"].get("phase") for n in range(61)]
-    needed = phases.index(10) + 1
+    needed = phases.index(Phase.DONE) + 1
     assert 10 < needed < 60
+    assert Phase.ALONE in phases
     assert set(phases[needed:]) == {None}
     assert check_run(plan, ledger).sound
 

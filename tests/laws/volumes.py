@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,6 +18,7 @@ RULES = [
     Rules.of("0.3", "0.9", 30, "0.8", 9, "max"),
 ]
 LEVELS = (3, 5, 9, 256)
+FAMILIES = ("mean", "max", "mask", "dust")
 GRIDS = ("aligned", "non-dividing", "one voxel last", "slabs", "irregular")
 
 
@@ -42,6 +43,32 @@ def random_case(seed: int, low: int = 6, high: int = 15) -> Case:
         weights = np.where(rng.random(shape) < 0.4, np.uint16(65535), weights).astype(np.uint16)
     excluded = rng.random(bbox.shape_ZYX) < 0.06 if seed % 5 == 0 else None
     return Case(bbox, weights, RULES[seed // 4 % len(RULES)], excluded)
+
+
+def law_case(seed: int, family: str = "any") -> Case:
+    """Case number `seed` of a law, most of them small.
+
+    family: mean or max linkage; mask: excluded voxels, sections and blocks; dust: small segments fall; any: all mixed.
+    """
+    case = random_case(seed, *((6, 15) if seed // 24 % 4 == 0 else (5, 11)))
+    rng = np.random.default_rng(seed + 3000)
+    if family == "mask":
+        return replace(case, excluded_ZYX=_mask(rng, case.bbox.shape_ZYX))
+    if family == "dust":
+        return replace(case, rules=replace(case.rules, dust_vx=int(rng.integers(4, 60))))
+    if family in ("mean", "max"):
+        rules = [r for r in RULES if r.linkage == family]
+        return replace(case, rules=rules[seed // 4 % len(rules)])
+    return case
+
+
+def _mask(rng: np.random.Generator, shape_ZYX: tuple[int, int, int]) -> np.ndarray:
+    """bool: single voxels, and some sections and a block."""
+    excluded: np.ndarray = rng.random(shape_ZYX) < rng.choice([0.02, 0.1, 0.3])
+    excluded[rng.random(shape_ZYX[0]) < 0.1] = True
+    at = [int(rng.integers(0, n)) for n in shape_ZYX]
+    excluded[tuple(slice(a, a + 4) for a in at)] = True
+    return excluded
 
 
 def cuts_of(kind: str, bbox: BBox, seed: int) -> list[list[int]]:

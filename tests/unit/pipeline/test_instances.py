@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +88,22 @@ def test_every_key_makes_a_task_and_needs_what_it_reads(tmp_path: Path) -> None:
     assert price.peak_bytes_per_task["match"] > 0
 
 
+def test_a_box_takes_the_chunks_in_it(tmp_path: Path) -> None:
+    """Chunks from the second to the third along x, and the overlap behind; other boxes are told which fits."""
+    folder = folder_of(tmp_path / "chunks")
+    box = BBox.of((22, 20, 30), (52, 50, 44))
+    plan = plan_run(config(tmp_path, folder, {"bbox": tuple(box)})).plan
+    assert plan.tier["fragment"].grid == Grid(box, GRID.chunk_vx, GRID.overlap_vx)
+    assert plan.tier["fragment"].grid.shape == (2, 1, 1)
+    (tmp_path / "alone").mkdir()
+    for name in ("22_20_30.npy", "34_20_30.npy"):
+        shutil.copy(folder / name, tmp_path / "alone" / name)
+    alone = plan_run(config(tmp_path, tmp_path / "alone")).plan
+    assert (plan.tiers, plan.pins) == (alone.tiers, alone.pins)
+    with pytest.raises(ConfigError, match=re.escape(f"its chunks are {box}: use that")):
+        plan_run(config(tmp_path, folder, {"bbox": ((20, 20, 30), (51, 50, 44))}))
+
+
 @pytest.mark.parametrize(
     ("changes", "more", "error", "words"),
     [
@@ -95,7 +113,8 @@ def test_every_key_makes_a_task_and_needs_what_it_reads(tmp_path: Path) -> None:
         ({"chunk_vx": (19, 34, 14)}, {}, ConfigError, "does not fit the grid from 10_20_30 in steps of"),
         ({"chunk_vx": (6, 34, 14)}, {}, ConfigError, "must be less than chunk_vx"),
         ({"chunk_vx": (12, 34, 9), "overlap_vx": (0, 4, 0)}, {}, ConfigError, "mend it|do not overlap"),
-        ({}, {"bbox": ((10, 20, 30), (20, 30, 40))}, ConfigError, "bbox: does nothing to instances"),
+        ({}, {"bbox": ((10, 20, 30), (20, 30, 40))}, ConfigError, "must begin and end where chunks"),
+        ({}, {"bbox": ((110, 20, 30), (120, 30, 40))}, ConfigError, "holds no chunk of .* begins at 10_20_30"),
         ({}, {"stages": {"merge": {"min_size_vx": 9}}}, ConfigError, "min_size_vx: does nothing to instances"),
         ({}, {"stages": {"fragment": {"t_low": "0.1"}}}, ConfigError, "stages.fragment: does nothing to instances"),
     ],

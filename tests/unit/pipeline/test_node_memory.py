@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from emseg.pipeline.config import MergeStage, Rounds
 from emseg.pipeline.costs import Price, _tree
-from emseg.pipeline.node_memory import NODE_FACTOR, level_bytes, node_bytes, rounds_of, table_bytes
+from emseg.pipeline.node_memory import ALONE_BYTES, NODE_FACTOR, level_bytes, node_bytes, rounds_of, table_bytes
 from emseg.pipeline.tier import Need
 from emseg.pipeline.tree_tiers import down_tiers, up_tiers
 from emseg.tasks.volume.bbox import BBox
@@ -52,6 +52,7 @@ def test_rounds_begin_above_the_last_level_that_fits() -> None:
     by_hand = rounds_of(CUBE, MergeStage(rounds=Rounds(above_level=1, partitions=5)))
     assert by_hand is not None
     assert (by_hand.level, by_hand.partitions) == (1, 5)
+    assert 2 * ALONE_BYTES * rounds.alone_rows <= merge.node_bytes
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from emseg.tasks.arrays.coded import Coded, weights_in
 from emseg.tasks.context import Context, LayerRef
 from emseg.tasks.volume.bbox import BBox
 from emseg.tasks.volume.errors import LayerError
@@ -76,6 +77,26 @@ def test_what_is_no_affinity_is_named_where_it_is_stored(tmp_path: Path, side: A
     context = stored(tmp_path, values_CZYX)
     with pytest.raises(LayerError, match=rf"/a: affinity at channel {channel}, voxel 3,12,8 is {value}:"):
         AffinityForm("a", (3, 1, 0), side).read(context, BOX)
+
+
+@pytest.mark.parametrize("side", ["upper", "lower"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_codes_are_read_as_they_are_where_their_table_rises(tmp_path: Path, dtype: Any, side: Any) -> None:
+    """They weigh what `read` says; of other dtypes, and of a shifted layer, weights come."""
+    found_CZYX = (np.random.default_rng(4).integers(0, 2, (4, *BOUNDS.shape_ZYX))).astype(dtype)
+    context, form = stored(tmp_path, found_CZYX), AffinityForm("a", (3, 1, 0), side)
+    coded = form.read_coded(context, BOX)
+    assert isinstance(coded, Coded) == (dtype == np.uint8 and side == "upper")
+    assert np.array_equal(weights_in(coded), form.read(context, BOX))
+
+
+def test_a_level_table_is_applied_at_once(tmp_path: Path) -> None:
+    """Where two codes weigh the same, weights are read."""
+    codes_CZYX = np.random.default_rng(2).integers(0, 256, (3, *BOUNDS.shape_ZYX), np.uint8)
+    context = stored(tmp_path, codes_CZYX, table=[0, 0, *range(2, 256)])
+    found = AffinityForm("a").read_coded(context, BOX)
+    assert isinstance(found, np.ndarray)
+    assert np.array_equal(found, AffinityForm("a").read(context, BOX))
 
 
 def test_values_that_nobody_asks_for_may_be_anything(tmp_path: Path) -> None:

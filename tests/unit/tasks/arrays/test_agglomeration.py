@@ -9,7 +9,7 @@ import pytest
 from oracles.waiting import agglomerate
 
 from emseg.tasks.arrays.agglomeration import Agglomerated, MeanRows, agglomeration
-from emseg.tasks.volume.errors import LimitError
+from emseg.tasks.volume.errors import CorruptChunkError, LimitError
 
 CLUSTERS = 30
 
@@ -77,6 +77,13 @@ def test_a_contact_that_cannot_be_counted_is_an_error() -> None:
     )
     with pytest.raises(LimitError, match="4294967296 voxel edges"):
         agglomeration(np.zeros(2, bool), np.ones(2, np.uint64), rows, 1)
+
+
+@pytest.mark.parametrize("score", [(0, 0), (65536, 1)])
+def test_a_score_that_no_edges_give_is_refused(score: tuple[int, int]) -> None:
+    """No voxel edges, or a mean above the greatest weight: the row is damaged."""
+    with pytest.raises(CorruptChunkError, match="mean weight"):
+        _run({(0, 1): (*score, 1)}, set(), 1)
 
 
 def test_nothing_merges_in_an_empty_graph() -> None:

@@ -11,7 +11,7 @@ from oracles.stitching import contact_rows as plain_rows
 from oracles.stitching import voxel_edges
 
 from emseg.tasks.arrays.contacts import contact_rows, rows_across, unite_across
-from emseg.tasks.arrays.rows import Rows, doubled, gather, sorted_rows
+from emseg.tasks.arrays.rows import COUNT_MAX, MAX_BITS, Rows, gather, grown, lacks, sorted_rows, taken
 from emseg.tasks.arrays.rows import add as add_row
 from emseg.tasks.volume.bbox import BBox, Vec
 from emseg.tasks.volume.errors import LimitError
@@ -74,18 +74,30 @@ def test_on_edges_unite_across_a_plane() -> None:
     assert parent.tolist() == [0, 1, 2, 0, 4, 2]
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_an_index_beyond_32_bits_is_an_error(axis: int) -> None:
+    """Two indices share 64 bits; more clusters than that are refused, never mixed up."""
+    lower, upper = np.array([[0]]), np.array([[2**32]])
+    with pytest.raises(LimitError, match="4294967296 clusters"):
+        rows_across(lower, upper, np.ones((1, 1), np.uint16), axis, (0, 0, 0))
+
+
 def test_a_contact_beyond_32_bits_is_an_error() -> None:
     """Counts that do not fit uint32 are refused, never wrapped."""
     g = gather(4)
-    for _ in range(2):
-        add_row(g, *(np.uint64(i) for i in (3, 5, 10, 2**31, 9, 1, 1)))
+    add_row(g, *(np.uint64(i) for i in (3, 5, 9, 1)))
+    g.rows[COUNT_MAX] += (2**32 - 1) << MAX_BITS
     with pytest.raises(LimitError, match="4294967296 voxel edges"):
-        sorted_rows(g)
+        sorted_rows(taken(g))
 
 
 def test_a_table_grows_without_loss() -> None:
-    """Doubling keeps every row."""
-    g = gather(3)
-    for u in range(3):
-        add_row(g, *(np.uint64(i) for i in (u, 7, u + 1, 1, u, u, u)))
-    assert _as_dict(sorted_rows(doubled(g))) == _as_dict(sorted_rows(g))
+    """More room, in the same hash table or a wider one, keeps every row and finds it again."""
+    g, rows = gather(1), {}
+    for u in range(40):
+        g = grown(g, 1) if lacks(g, 1) else g
+        add_row(g, *(np.uint64(i) for i in (u, 70, u + 1, 2 * u)))
+        rows[u, 70] = {"sum": u + 1, "count": 1, "max": u + 1, "last": 2 * u, "best": 2 * u}
+    add_row(g, *(np.uint64(i) for i in (70, 3, 4, 80)))
+    rows[3, 70] = {"sum": 8, "count": 2, "max": 4, "last": 80, "best": 6}
+    assert _as_dict(sorted_rows(taken(g))) == rows

@@ -8,9 +8,11 @@ from laws.volumes import random_case
 from oracles.stitching import fragments as plain_fragments
 from oracles.stitching import voxel_edges
 
+from emseg.tasks.arrays.coded import Coded
 from emseg.tasks.arrays.fragments import fragments, without_excluded
 from emseg.tasks.arrays.rules import Rules
 from emseg.tasks.arrays.sides import excluded_box, weights_box
+from emseg.tasks.arrays.weights import LINEAR_UINT8
 from emseg.tasks.volume.bbox import BBox
 from emseg.tasks.volume.codes import voxel_code
 from emseg.tasks.volume.errors import LayerError
@@ -80,6 +82,8 @@ def test_arrays_that_do_not_fit_the_box_are_refused() -> None:
         fragments(weights[:, 1:], bbox, bbox, rules)
     with pytest.raises(LayerError, match="uint8"):
         fragments(weights.astype(np.uint8), bbox, bbox, rules)
+    with pytest.raises(LayerError, match=r"need uint8 \(3, 6, 5, 4\)"):
+        fragments(Coded(weights[:, 1:].astype(np.uint8), LINEAR_UINT8), bbox, bbox, rules)
     with pytest.raises(LayerError, match="excluded"):
         without_excluded(weights, np.zeros((6, 5, 5), bool), bbox, bbox)
 

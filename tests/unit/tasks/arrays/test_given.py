@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import itertools
-import os
+from typing import Any
 
 import numpy as np
 import pytest
-from laws.volumes import GRIDS, Case, cuts_of, random_case, whole
+from laws.counts import CONTROL_CASES, in_parts
+from laws.volumes import GRIDS, Case, cuts_of, law_case, random_case, whole
 from oracles.stitching import single_pass, voxel_code
 
+from emseg.tasks.arrays import sweep as sweeping
 from emseg.tasks.arrays.given import components, given_leaf
-from emseg.tasks.arrays.sides import weights_box
+from emseg.tasks.arrays.leaf import LeafResult
+from emseg.tasks.arrays.sides import given_box, weights_box
 from emseg.tasks.arrays.sweep import sweep
 from emseg.tasks.volume.bbox import BBox
 from emseg.tasks.volume.errors import LayerError
-
-CASES = int(os.environ.get("EMSEG_LAW_CASES", "60"))
 
 
 def labels_of(case: Case, seed: int) -> np.ndarray:
@@ -67,16 +68,30 @@ def swept(case: Case, given: np.ndarray, cuts: list[list[int]]) -> tuple[bytes, 
     return out.fragments_ZYX.tobytes(), out.segments_ZYX.tobytes()
 
 
-@pytest.mark.parametrize("kind", GRIDS)
-def test_any_grid_gives_the_bytes_of_one_chunk(kind: str) -> None:
+def different(seed: int) -> list[tuple[int, str]]:
+    """The kinds of grid that show."""
+    case = law_case(seed)
+    given = labels_of(case, seed)
+    one = swept(case, given, whole(case.bbox))
+    return [(seed, kind) for kind in GRIDS if swept(case, given, cuts_of(kind, case.bbox, seed)) != one]
+
+
+@in_parts
+def test_any_grid_gives_the_bytes_of_one_chunk(seeds: range) -> None:
     """Given fragments do not see the grid either, ids included, with ties, dust and excluded voxels."""
-    different = []
-    for seed in range(CASES):
-        case = random_case(seed)
-        given = labels_of(case, seed)
-        if swept(case, given, cuts_of(kind, case.bbox, seed)) != swept(case, given, whole(case.bbox)):
-            different.append(seed)
-    assert different == []
+    assert [found for seed in seeds for found in different(seed)] == []
+
+
+def test_leaves_that_do_not_look_below_their_core_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the labels below its core a leaf takes one fragment for two, and some grid shows."""
+
+    def blind(given: np.ndarray, weights: np.ndarray, core: BBox, bbox: BBox, *more: Any) -> LeafResult:
+        inside, seen = core.slices_ZYX(given_box(core, bbox).min), np.zeros_like(given)
+        seen[inside] = given[inside]
+        return given_leaf(seen, weights, core, bbox, *more)
+
+    monkeypatch.setattr(sweeping, "given_leaf", blind)
+    assert any(different(seed) for seed in range(CONTROL_CASES))
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from oracles.waiting import join
 
-from emseg.tasks.arrays.graph import MEAN, contract, graph_of
+from emseg.tasks.arrays.graph import DEGREE, MOST, contract, graph_of
+from emseg.tasks.arrays.ledger import ENDS, GONE, MEAN, TIE, den_of, high_end, low_end, num_of
 
 CLUSTERS = 12
 
@@ -23,7 +24,7 @@ def test_contractions_keep_every_row(seed: int) -> None:
     rng = np.random.default_rng(seed)
     u, v = rng.integers(0, CLUSTERS, (2, 40))
     columns = [rng.integers(1, 100, 40).astype(np.uint64) for _ in range(3)]
-    g, q = graph_of(CLUSTERS, u, v, *columns, MEAN)
+    g = graph_of(CLUSTERS, u, v, *columns, MEAN)
     rows: dict[Any, Any] = {}
     for a, b, *row in zip(u.tolist(), v.tolist(), *(c.tolist() for c in columns), strict=True):
         if a != b:
@@ -33,14 +34,15 @@ def test_contractions_keep_every_row(seed: int) -> None:
         a, b = next(iter(rows), (0, 0))
         if a == b:
             break
-        keep = int(contract(g, q, a, b, MEAN))
+        keep = int(contract(g, a, b, MEAN))
         assert keep in (a, b)
         rows = join(rows, keep, a + b - keep, _together)
-        alive = np.flatnonzero(g.end[::2] >= 0)
+        alive = [r for r in range(len(g.rows)) if g.rows[r, ENDS] != GONE]
         assert len(alive) == len(rows)
         for r in alive:
-            pair = tuple(sorted((int(g.end[2 * r]), int(g.end[2 * r + 1]))))
-            assert rows[pair] == (q.num[r], q.den[r], q.tie[r])
+            pair = int(low_end(g.rows[r, ENDS])), int(high_end(g.rows[r, ENDS]))
+            assert rows[pair] == (num_of(g.rows, r), den_of(g.rows, r), g.rows[r, TIE])
         degree = [sum(c in pair for pair in rows) for c in range(CLUSTERS)]
-        assert g.degree.tolist() == degree
-        assert set(q.heap[: int(q.size[0])]) == set(alive)
+        left = [c for pair in rows for c in pair]
+        assert [g.slices[c, DEGREE] for c in left] == [degree[c] for c in left]
+    assert g.tally[MOST] >= max((row[1] for row in rows.values()), default=0)

@@ -23,6 +23,17 @@ def test_a_missing_id_is_named(wanted: int) -> None:
         index_of(IDS, np.array([5, wanted], np.uint64), "pieces")
 
 
+def test_many_ids_are_found_as_few_are() -> None:
+    """Where many are sought, each has its place; one that is missing is named."""
+    rng = np.random.default_rng(0)
+    ids = np.unique(rng.integers(0, 2**64, 3000, dtype=np.uint64))
+    wanted = rng.permutation(np.concatenate([ids, ids[:500]]))
+    assert (ids[index_of(ids, wanted, "ids")] == wanted).all()
+    missing = np.uint64(int(ids[7]) + 1)
+    with pytest.raises(CorruptChunkError, match=f"ids: id {missing} "):
+        index_of(ids, np.append(wanted, missing), "ids")
+
+
 def test_nothing_is_found_in_an_empty_table() -> None:
     """Looking for nothing works; looking for something does not."""
     none = np.zeros(0, np.uint64)

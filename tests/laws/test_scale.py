@@ -1,0 +1,73 @@
+"""The scale rig measures the real thing: its labels are those of one chunk, and its sheet counts what it says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bench.scale import measured, report, rules
+from bench.scale_sheet import Level, far, laws_of, open_voxels
+from bench.scale_tasks import STORAGE_VX, TISSUE
+
+from emseg.tasks.arrays.phantom import phantom_affinities
+from emseg.tasks.arrays.sweep import sweep
+from emseg.tasks.volume.bbox import BBox
+from emseg.tasks.volume.grid import Grid
+
+SIDE, LEAF = 64, 24
+BOX = BBox.sized((0, 0, 0), (SIDE,) * 3)
+
+
+@pytest.fixture(scope="module")
+def one_chunk() -> dict[str, str]:
+    """sha256 of the final labels of each relabel chunk, by layer and chunk, from one sweep without a cut."""
+    weights = phantom_affinities(BOX, TISSUE).astype(np.uint16) * np.uint16(257)
+    swept = sweep(weights, BOX, [[0, SIDE]] * 3, rules())
+    out = {}
+    for name, labels_ZYX in (("fragments", swept.fragments_ZYX), ("segmentation", swept.segments_ZYX)):
+        assert len(np.unique(labels_ZYX)) > 5
+        grid = Grid(BOX, (STORAGE_VX,) * 3)
+        for core in map(grid.core, grid.indices()):
+            part = np.ascontiguousarray(labels_ZYX[core.slices_ZYX(BOX.min)])
+            key = "_".join(f"{a}-{b}" for a, b in zip(core.min, core.max, strict=True))
+            out[f"{name}/{key}"] = hashlib.sha256(part).hexdigest()
+    return out
+
+
+@pytest.mark.parametrize("above_level", [0, 1], ids=["a root", "rounds"])
+def test_the_rig_labels_are_those_of_one_chunk(tmp_path: Path, one_chunk: dict[str, str], above_level: int) -> None:
+    """Byte for byte, with a root and with rounds above the tree; the last line has its keys."""
+    merge = {"rounds": {"above_level": above_level, "partitions": 3, "most": 60}}
+    found = measured(SIDE, LEAF, tmp_path, merge, digests=True)
+    digests = {}
+    for path in (tmp_path / "taken").glob("relabel-*.json"):
+        digests |= json.loads(path.read_text())["digests"]
+    assert {"/".join([k.split("/")[1], k.rsplit("/", 1)[1]]): v for k, v in digests.items()} == one_chunk
+    assert any(level["name"].startswith("rounds/R") for level in found["levels"]) == bool(above_level)
+    last = json.loads(json.dumps(report({"tiny": found}, LEAF)))
+    assert last["seconds_per_voxel"]["tiny"] > 0
+    assert last["root_peak_bytes"]["tiny"] > last["graph_bytes_per_voxel"]["tiny"] > 0
+    assert len(last["residual_share"]["tiny"]) >= 2
+
+
+def test_a_rig_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
+    """A second run over the same folder executes nothing and says the same."""
+    first = measured(32, 16, tmp_path)
+    second = measured(32, 16, tmp_path)
+    for name in ("seconds_per_voxel", "graph_bytes_per_voxel", "residual_share", "objects"):
+        assert first[name] == second[name]
+
+
+def test_the_sheet_counts_what_a_larger_tree_has(tmp_path: Path) -> None:
+    """Extrapolating to the size that was run gives the bytes that its nodes held."""
+    found = measured(SIDE, 32, tmp_path)
+    levels = [Level(**raw) for raw in found["levels"]]
+    held = [level for level in levels if level.held_bytes]
+    said = far(laws_of(levels), 32, SIDE)
+    assert said["levels"] == len(held) == 3
+    assert said["objects"] > found["objects"]
+    core = BBox.sized((0, 0, 0), (32, 32, 32))
+    assert open_voxels(core, BOX) == 3 * 32**2
