@@ -30,6 +30,7 @@ from denoise_data import (
     RECIPE,
     STEPS,
     STEPS_PER_EPOCH,
+    THREADS,
     clean_crop,
     noisy_crop,
 )
@@ -49,7 +50,6 @@ WORK = Path("build/bench/denoise")
 WEIGHTS = Path("models/weights")
 VARIANTS = {"emseg_n2v": "n2v", "emseg_n2v2": "n2v2", "emseg_structn2v": "structn2v"}
 APPLIED = {"": {}, "_mixed": {"mixed": True}, "_tta": {"tta": True}, "_mixed_tta": {"mixed": True, "tta": True}}
-THREADS = 1  # seconds and voxels a second are those of one core, however busy the machine is
 KEY = ("volume", "noise", "sigma", "method", "seed")
 SHOWN = (*KEY, "psnr_db", "ssim")
 FEATURES = {"fib": 16, "isbi": 16}
@@ -110,7 +110,6 @@ def trained(volume: str, noise: str, sigma: float, method: str, seed: int, steps
         "epochs": steps // STEPS_PER_EPOCH,
         "seed": seed,
         "tile_vx": TILE_VX[volume],
-        "threads": THREADS,
         **RECIPE,
     }
     if variant == "structn2v":
