@@ -158,10 +158,10 @@ def model_spec(config: DenoiseTraining, levels: tuple[float, float], record: dic
             architecture=architecture,
             in_channels=1,
             offsets=(),
-            patch_vx=_plus(config.tile, shape.halo_xyz),
+            patch_vx=_plus(config.tile, shape.halo_xyz, 2),
             stride_vx=config.tile,
             halo_vx=shape.halo_xyz,
-            phase_vx=(0, 0, 0),
+            phase_vx=_plus((0, 0, 0), shape.halo_xyz, -1),  # tiles lie at multiples of their size, as chunks do
             voxel_nm=config.voxel_nm,
             normalisation={"scale": 1.0, "mean": levels[0], "std": levels[1]},
             coding={"kind": "grey"},
@@ -173,8 +173,8 @@ def model_spec(config: DenoiseTraining, levels: tuple[float, float], record: dic
         raise ConfigError(f"{config.name}: {error}") from None
 
 
-def _plus(tile: tuple[int, int, int], halo: tuple[int, int, int]) -> tuple[int, int, int]:
-    x, y, z = (t + 2 * h for t, h in zip(tile, halo, strict=True))
+def _plus(tile: tuple[int, int, int], halo: tuple[int, int, int], times: int) -> tuple[int, int, int]:
+    x, y, z = (t + times * h for t, h in zip(tile, halo, strict=True))
     return (x, y, z)
 
 

@@ -18,6 +18,7 @@ from emseg.tasks.volume.bbox import BBox
 from emseg.tasks.volume.errors import ConfigError
 from emseg.tasks.volume.info import LayerSpec
 from emseg.tasks.volume.layer import create_layer
+from emseg.tasks.windows import lattice_of
 
 CONFIG = """
 name: tiny
@@ -168,6 +169,7 @@ def test_the_model_carries_its_levels_halo_and_record(whole):
     assert spec.normalisation["mean"] == pytest.approx(image.mean(), rel=1e-6)
     assert spec.normalisation["std"] == pytest.approx(image.std(), rel=1e-6)
     assert (spec.halo_vx, spec.patch_vx, spec.stride_vx) == ((8, 8, 0), (48, 48, 4), (32, 32, 4))
+    assert len(list(lattice_of(spec).patches(BBox.sized((64, -32, 8), (32, 32, 4))))) == 1  # a chunk of one tile
     record = spec.training
     assert (record["learning_rate"], record["steps"], record["attribution"]) == (4e-4, 12, "made up")
     assert record["noise_sigma"] == pytest.approx(20, rel=0.1)
