@@ -5,6 +5,7 @@ Few voxels are blind spots, so one step's weights are noisy; their moving averag
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ from emseg.models.dataset import ValidationCrops
 from emseg.models.losses import blind_spot_loss
 
 PLATEAU_FACTOR, PLATEAU_EPOCHS = 0.5, 10
+COSINE_END = 0.01  # of the rate at the start
 PARTING = 1.1  # validation loss above its best by so much, while training loss falls
 PARTED_EPOCHS = 5
 Batch = tuple[Tensor, Tensor, Tensor]
@@ -31,6 +33,9 @@ class DenoiseModule(lightning.LightningModule):  # type: ignore[misc]
         validation: fixed patches; the first is drawn as it is, and denoised, after each epoch.
         decay: of the moving average; 0 keeps the last step's weights.
         warn: takes a line when validation and training part.
+        cosine_epochs: over which the rate falls along half a cosine to a hundredth; None: it is halved where validation
+            stands still.
+        norm_epochs: in which batch norm follows the patches; then its figures stay. None: to the end.
     """
 
     def __init__(
@@ -40,14 +45,24 @@ class DenoiseModule(lightning.LightningModule):  # type: ignore[misc]
         validation: ValidationCrops,
         decay: float = 0.99,
         warn: Callable[[str], None] = lambda line: None,
+        cosine_epochs: int | None = None,
+        norm_epochs: int | None = None,
     ) -> None:
         super().__init__()
         self.net, self.learning_rate, self.validation, self.warn = net, learning_rate, validation, warn
+        self.cosine_epochs, self.norm_epochs = cosine_epochs, norm_epochs
         self.average = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(decay))  # type: ignore[no-untyped-call]
         self.curves: dict[str, list[float]] = {"train": [], "validation": [], "learning_rate": []}
         self._losses: list[Tensor] = []
         self._plateau: torch.optim.lr_scheduler.ReduceLROnPlateau | None = None
         self._plateau_state: dict[str, Any] = {}
+
+    def on_train_epoch_start(self) -> None:
+        """From its epoch on, train with batch norm's running figures: those that the network is applied with."""
+        if self.norm_epochs is not None and self.current_epoch >= self.norm_epochs:
+            for part in self.net.modules():
+                if isinstance(part, nn.BatchNorm2d | nn.BatchNorm3d):
+                    part.eval()
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Loss of one batch, at its spots."""
@@ -72,8 +87,7 @@ class DenoiseModule(lightning.LightningModule):  # type: ignore[misc]
         if not self._losses or self._plateau is None:
             return
         validation = float(self.trainer.callback_metrics["validation/loss"])
-        self._plateau.step(validation)
-        rate = float(self.trainer.optimizers[0].param_groups[0]["lr"])
+        rate = self._next_rate(self._plateau, validation)
         before = parted(self.curves)
         for name, value in (
             ("train", float(torch.stack(self._losses).mean())),
@@ -92,6 +106,14 @@ class DenoiseModule(lightning.LightningModule):  # type: ignore[misc]
         if self.logger is not None and hasattr(self.logger.experiment, "add_image"):
             self.logger.experiment.add_image("validation/before-after", self.before_after()[None], self.global_step)
 
+    def _next_rate(self, plateau: torch.optim.lr_scheduler.ReduceLROnPlateau, validation: float) -> float:
+        group = self.trainer.optimizers[0].param_groups[0]
+        if self.cosine_epochs is None:
+            plateau.step(validation)
+        else:
+            group["lr"] = self.learning_rate * cosine_share((self.current_epoch + 1) / self.cosine_epochs)
+        return float(group["lr"])
+
     def before_after(self) -> Tensor:
         """float32 [y, 2·x] in [0, 1]: the middle section of the first validation patch, noisy and denoised."""
         noisy = self.validation[0][1][None].to(self.device)
@@ -102,7 +124,7 @@ class DenoiseModule(lightning.LightningModule):  # type: ignore[misc]
         return ((picture + 2.5) / 5).clamp(0, 1)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam; the rate is halved after ten epochs without a lower validation loss.
+        """Adam; the rate is halved after ten epochs without a lower validation loss, or falls along a cosine.
 
         The schedule is stepped here, before checkpoints are written, so that a resumed training equals a whole one.
         """
@@ -123,6 +145,11 @@ class DenoiseModule(lightning.LightningModule):  # type: ignore[misc]
         """Curves and schedule of the epochs before."""
         self.curves = {name: list(values) for name, values in checkpoint["curves"].items()}
         self._plateau_state = dict(checkpoint["plateau"])
+
+
+def cosine_share(done: float) -> float:
+    """Share of the starting rate when a part `done` in [0, 1] of the training is done: from 1 to 0.01."""
+    return COSINE_END + (1 - COSINE_END) * (1 + math.cos(math.pi * min(1.0, done))) / 2
 
 
 def parted(curves: dict[str, list[float]]) -> int | None:

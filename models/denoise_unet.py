@@ -138,15 +138,20 @@ def blur_pool(x: Tensor, factor: tuple[int, ...]) -> Tensor:
 
     float [n, c, *space] -> float [n, c, *(space / factor)]. Output j sees inputs 2j − 1 … 2j + 2; edges are repeated.
     """
-    flat = len(factor) == 2
-    most, mean = (
-        (functional.max_pool2d, functional.avg_pool2d) if flat else (functional.max_pool3d, functional.avg_pool3d)
-    )
     pads = [side for f in reversed(factor) for side in (f - 1, f - 1)]
     x = functional.pad(x, pads, mode="replicate")
-    once = (1,) * len(factor)
-    out: Tensor = mean(mean(most(x, factor, once), factor, once), factor, factor)  # [1, 1] twice makes [1, 2, 1]
-    return out
+    halved = [axis for axis, f in enumerate(factor, 2) if f == 2]
+    for axis in halved:  # slices: torch's own pools of step 1 take six times as long on CPUs
+        x = torch.maximum(x.narrow(axis, 0, x.shape[axis] - 1), x.narrow(axis, 1, x.shape[axis] - 1))
+    for axis in halved:
+        left, middle, right = (_every_second(x, axis, first) for first in range(3))
+        x = (left + right) * 0.25 + middle * 0.5
+    return x
+
+
+def _every_second(x: Tensor, axis: int, first: int) -> Tensor:
+    count = (x.shape[axis] - 1) // 2
+    return x.narrow(axis, first, 2 * count - 1)[(slice(None),) * axis + (slice(None, None, 2),)]
 
 
 def _convolution(dims: int) -> type[nn.Conv2d] | type[nn.Conv3d]:

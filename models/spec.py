@@ -37,6 +37,7 @@ class ModelSpec:
         activation: of what the network gives out: "sigmoid" of logits, "identity" of a denoiser.
         training: record of what the model was trained and tuned on.
         recommended: {stage: {parameter: value}} of the stitching stages, which run.yaml overrides.
+        own_share: of a denoiser: the share, in [0, 1), that a voxel's own value has in its result (decision 014).
     """
 
     name: str
@@ -54,6 +55,7 @@ class ModelSpec:
     activation: str = "sigmoid"
     training: Mapping[str, Any] = field(default_factory=dict)
     recommended: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    own_share: float = 0.0
 
     def __post_init__(self) -> None:
         for key in ("patch_vx", "stride_vx", "halo_vx", "phase_vx"):
@@ -160,5 +162,7 @@ def _check_numbers(spec: ModelSpec) -> None:
     if kind not in FAMILIES[spec.family][1] or set(coding) != {"kind", *CODINGS[kind]}:
         allowed = "grey" if spec.family == "denoise" else "linear, or logit with a gain"
         raise ValueError(f"model spec: coding {coding!r} must be {allowed}")
+    if not _number(spec.own_share) or not 0 <= spec.own_share < 1 or (spec.own_share and spec.family != "denoise"):
+        raise ValueError(f"model spec: own_share {spec.own_share!r} must lie in [0, 1), and is a denoiser's")
     if kind == "logit" and not (_number(coding["gain"]) and 0.1 <= coding["gain"] <= 1000):
         raise ValueError(f"model spec: gain {coding['gain']!r} must lie in 0.1..1000")

@@ -130,6 +130,9 @@ class DenoiseStage(Section):
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 needs device: cuda")
     device: Literal["cpu", "cuda"] = Field("cpu", description="kind of device; the same as predict's")
     tta: bool = Field(False, description="average over turns and flips of the sections: 8 (or 4) times the work")
+    own_share: float | None = Field(
+        None, ge=0, lt=1, description="share of a voxel's own value in its result; none: what the model says, mostly 0"
+    )
     dtype: Literal["same", "uint8", "uint16", "float32"] = Field(
         "same", description="of layers/denoised; same: the source's. Rounded half up, float32 is not rounded"
     )

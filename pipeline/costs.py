@@ -25,9 +25,7 @@ from emseg.tasks.windows import lattice_of
 
 PROCESS_BYTES = 550 << 20  # a worker with CloudVolume and compiled kernels loaded
 TORCH_BYTES = 250 << 20  # more, of one with a network
-LEAF_BYTES = (
-    60  # per voxel of a leaf's read box, for fragments of 15 voxels; real ones need 12 (tests/bench/leaf_bytes.py)
-)
+LEAF_BYTES = 60  # per voxel of a leaf's read box, 15 voxels a fragment; real ones need 12 (tests/bench/leaf_bytes.py)
 FROM_FLOAT_BYTES = 60  # per voxel: three channels as float64, twice, and as weights
 GIVEN_BYTES = 16  # per voxel more of a leaf over given fragments: uint64 as stored, and as decoded
 INSTANCE_BYTES = 32  # per voxel of a chunk: stored and decoded labels, runs, numbers, slabs

@@ -43,7 +43,7 @@ def run_demo(out: str, size_vx: int, *, seed: int, workers: int, noisy: bool = F
 
 
 def demo_config(run: str, image: str, size_vx: int, workers: int, *, denoise: bool) -> RunConfig:
-    """A run of 27 chunks or more, with the shipped models."""
+    """A run of 27 chunks or more, with the shipped models; a chunk may be one window, so none is padded to two."""
     chunk_vx = -(-size_vx // CHUNKS_A_SIDE // STORAGE_VX) * STORAGE_VX
     stage = {"chunk_vx": (chunk_vx,) * 3}
     return RunConfig.model_validate(
@@ -52,10 +52,10 @@ def demo_config(run: str, image: str, size_vx: int, workers: int, *, denoise: bo
             "source": {"layer": image},
             "layers": {"chunk_vx": (STORAGE_VX,) * 3},
             "stages": {
-                "predict": stage,
+                "predict": stage | {"batch": 1},
                 "fragment": stage,
                 "relabel": stage,
-                **({"denoise": stage} if denoise else {}),
+                **({"denoise": stage | {"batch": 1}} if denoise else {}),
             },
             "engine": {"workers": workers},
         }

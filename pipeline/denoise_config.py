@@ -60,11 +60,29 @@ class DenoiseTraining(Section):
     learning_rate: float | None = Field(
         None, gt=0, description="of Adam at the start; none: 0.0004, or with --init-from what that training ended with"
     )
+    schedule: Literal["plateau", "cosine"] = Field(
+        "plateau",
+        description="plateau: the rate is halved after 10 epochs without a lower validation loss; cosine: it falls to "
+        "a hundredth over all epochs, so that a higher rate can be taken; --resume then needs the same epochs",
+    )
+    norm_percent: int = Field(
+        100,
+        ge=0,
+        le=100,
+        description="part of the epochs in which batch norm follows the patches; then its figures stay, and training "
+        "sees what is applied: 40 where batches are small",
+    )
     decay: float = Field(0.99, ge=0, lt=1, description="of the moving average of the weights, which is what is kept")
     validation_percent: float = Field(10, ge=10, le=50, description="share of the patches kept for validation")
+    own_value: bool = Field(
+        False,
+        description="mix each voxel's own value in when the model is applied, by the share learned; not with structn2v",
+    )
     keep: Literal["last", "best"] = Field("last", description="which weights the finished model has; both are written")
     loaders: int = Field(0, ge=0, description="processes that make patches; 0: the trainer itself")
-    precision: Literal["32", "bf16-mixed"] = Field("32", description="bf16-mixed on GPUs")
+    precision: Literal["32", "bf16-mixed"] = Field(
+        "32", description="bf16-mixed on GPUs, and on CPUs that have avx512_bf16: half the time"
+    )
     threads: int = Field(2, ge=1, description="CPU threads; they decide the last bits")
     seed: int = Field(0, ge=0, description="decides weights, patches, spots and augmentations")
     tile_vx: Size | None = Field(None, description="inference tile without its halo; none: 256×256×8 or 64×64×64")
@@ -75,6 +93,8 @@ class DenoiseTraining(Section):
             raise ValueError("struct_axis belongs to variant: structn2v, which needs it; `emseg noise` recommends one")
         if self.struct_span % 2 == 0:
             raise ValueError(f"struct_span {self.struct_span} must be odd")
+        if self.own_value and self.variant == "structn2v":
+            raise ValueError("own_value: its noise is that of its neighbours, which structn2v sees; leave it out")
         if self.struct_axis == "z" and self.dims == 2:
             raise ValueError("struct_axis z needs dims: 3")
         if self.patch_vx is not None and self.dims == 3 and self.patch_vx[2] == 1:

@@ -71,7 +71,7 @@ def denoising_of(config: RunConfig, start: Start, bbox: BBox) -> Denoising:
     layer = LayerSpec(
         "image", written_dtype(stage, source), 1, box, start.voxel_nm, vec(config.layers.chunk_vx), emseg=about
     )
-    fields = {"source": "source", "out": LAYER, "model": digest, **stage_fields(stage, source)}
+    fields = {"source": "source", "out": LAYER, "model": digest, **stage_fields(stage, source, spec)}
     tier = Tier("denoise", "denoise", Grid(box, stage.chunk_vx), fields, (), "gpu" if stage.device == "cuda" else "cpu")
     warnings = denoise_warnings(source, spec)
     return Denoising(LAYER, {LAYER: layer}, (tier,), {"denoiser": digest}, {model_key(digest): content}, warnings, spec)
@@ -100,7 +100,7 @@ def written_dtype(stage: DenoiseStage, source: Layer) -> str:
     return source.dtype.name if stage.dtype == "same" else stage.dtype
 
 
-def stage_fields(stage: DenoiseStage, source: Layer) -> dict[str, Any]:
+def stage_fields(stage: DenoiseStage, source: Layer, spec: ModelSpec) -> dict[str, Any]:
     """Fields of the tasks that the stage decides.
 
     Raises:
@@ -120,6 +120,7 @@ def stage_fields(stage: DenoiseStage, source: Layer) -> dict[str, Any]:
         "precision": stage.precision,
         "device": stage.device,
         "tta": stage.tta,
+        "own_share": spec.own_share if stage.own_share is None else stage.own_share,
     }
 
 

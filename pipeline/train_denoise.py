@@ -25,6 +25,8 @@ from emseg.models.curve_picture import draw_curves
 from emseg.models.dataset import TrainingCrops, ValidationCrops
 from emseg.models.denoise_module import DenoiseModule
 from emseg.models.denoise_unet import DenoiseShape
+from emseg.models.held_memory import held_memory
+from emseg.models.own_share import own_share
 from emseg.models.patches import Patches
 from emseg.models.spec import ModelSpec
 from emseg.pipeline.denoise_config import DenoiseTraining
@@ -94,9 +96,10 @@ def train_denoise(
     data = EpochData(patches_of(config, images, levels), config)
     steps = config.steps or -(-len(data.patches.training) // config.batch)
     _advise(config, images, data.patches, steps, say)
-    module = DenoiseModule(net, rate, data.validation, config.decay, lambda line: say(f"warning: {line}"))
+    module = _module(config, net, rate, data.validation, say)
     trainer = _trainer(config, steps)
-    trainer.fit(module, datamodule=data, ckpt_path=str(last) if resume else None, weights_only=True)
+    with held_memory():
+        trainer.fit(module, datamodule=data, ckpt_path=str(last) if resume else None, weights_only=True)
     return finished(config, images, levels, module, trainer.global_step, say)
 
 
@@ -155,22 +158,23 @@ def model_spec(config: DenoiseTraining, levels: tuple[float, float], record: dic
             architecture=architecture,
             in_channels=1,
             offsets=(),
-            patch_vx=_plus(config.tile, shape.halo_xyz),
+            patch_vx=_plus(config.tile, shape.halo_xyz, 2),
             stride_vx=config.tile,
             halo_vx=shape.halo_xyz,
-            phase_vx=(0, 0, 0),
+            phase_vx=_plus((0, 0, 0), shape.halo_xyz, -1),  # tiles lie at multiples of their size, as chunks do
             voxel_nm=config.voxel_nm,
             normalisation={"scale": 1.0, "mean": levels[0], "std": levels[1]},
             coding={"kind": "grey"},
             activation="identity",
             training=record or {},
+            own_share=record["figures"]["own_share"] if record and config.own_value else 0.0,
         )
     except ValueError as error:
         raise ConfigError(f"{config.name}: {error}") from None
 
 
-def _plus(tile: tuple[int, int, int], halo: tuple[int, int, int]) -> tuple[int, int, int]:
-    x, y, z = (t + 2 * h for t, h in zip(tile, halo, strict=True))
+def _plus(tile: tuple[int, int, int], halo: tuple[int, int, int], times: int) -> tuple[int, int, int]:
+    x, y, z = (t + times * h for t, h in zip(tile, halo, strict=True))
     return (x, y, z)
 
 
@@ -211,6 +215,22 @@ def _advise(config: DenoiseTraining, images: list[NoisyImage], patches: Patches,
     say(NOT_DECONVOLUTION)
 
 
+def _module(
+    config: DenoiseTraining, net: nn.Module, rate: float, validation: ValidationCrops, say: Say
+) -> DenoiseModule:
+    cosine = config.epochs if config.schedule == "cosine" else None
+    norm = config.epochs * config.norm_percent // 100
+    return DenoiseModule(
+        net,
+        rate,
+        validation,
+        config.decay,
+        lambda line: say(f"warning: {line}"),
+        cosine_epochs=cosine,
+        norm_epochs=norm,
+    )
+
+
 def _trainer(config: DenoiseTraining, steps: int) -> lightning.Trainer:
     best = ModelCheckpoint(config.out, "best", monitor="validation/loss", enable_version_counter=False)
     last = ModelCheckpoint(config.out, "last", save_on_train_epoch_end=True, enable_version_counter=False)
@@ -240,11 +260,14 @@ def finished(
     """Write the model, its best sister and the curves; the model's file."""
     curves, folder = module.curves, Path(config.out)
     best_epoch = int(np.argmin(curves["validation"])) + 1
+    loss = curves["validation"][-1 if config.keep == "last" else best_epoch - 1]
+    noise = float(np.mean([image.noise.sigma**2 for image in images])) / levels[1] ** 2
+    share = own_share(loss, noise) if config.variant != "structn2v" else 0.0
     record = {
         "attribution": config.attribution,
         "config": config.model_dump(mode="json", exclude={"volumes", "out", "attribution"}),
         "data": [_seen(image) for image in images],
-        "figures": {"validation/loss": curves["validation"][-1], "best_epoch": best_epoch},
+        "figures": {"validation/loss": curves["validation"][-1], "best_epoch": best_epoch, "own_share": share},
         "learning_rate": curves["learning_rate"][-1],
         "noise_sigma": images[0].noise.sigma,
         "seed": config.seed,
@@ -261,6 +284,8 @@ def finished(
     losses = {name: curves[name] for name in ("train", "validation")}
     draw_curves(folder / "curves.png", losses, f"{config.name}: loss at blind spots, against noisy pixels")
     say(f"curves: {folder / 'curves.png'}; validation was lowest in epoch {best_epoch} of {len(curves['validation'])}")
+    if share:
+        say(f"a voxel's own value tells {100 * share:.0f} %: own_value: true, or stages.denoise.own_share, mixes it in")
     if _still_falling(curves["validation"]):
         say("the validation loss was still falling: train longer (--resume with more epochs)")
     return path

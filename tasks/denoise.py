@@ -32,6 +32,7 @@ class Denoise(Task):
         low, high: grey values are clipped to these, then rounded half up (not rounded if the layer is float32).
         batch, threads, precision, device: fixed by the plan, never by the machine: they decide the last bits.
         tta: average over turns and flips of the sections.
+        own_share: of a voxel's own value in its result, in [0, 1).
     """
 
     kind: ClassVar[str] = "denoise"
@@ -46,11 +47,12 @@ class Denoise(Task):
     precision: str = "fp32"
     device: str = "cpu"
     tta: bool = False
+    own_share: float = 0.0
 
     def execute(self, context: Context) -> None:
         """Read, denoise, round, write."""
         require_device(self.key, self.device, context)
-        from emseg.tasks.network import network, scaled  # torch: only workers that need a network pay for it
+        from emseg.tasks.network import held_memory, network, scaled  # torch: only workers that need one pay for it
 
         spec, predictor = network(context, model_key(self.model), self.model, self.precision, self.batch, self.threads)
         source, out = context.layer(self.source), context.layer(self.out)
@@ -60,7 +62,8 @@ class Denoise(Task):
                 return scaled(spec, source.read_ZYX(box))
 
         run = with_views(spec, predictor.predict) if self.tta else predictor.predict
-        with context.record.phase("infer"):
+        run = with_own(run, self.own_share) if self.own_share else run
+        with context.record.phase("infer"), held_memory():
             output = infer(self.core, lattice_of(spec), read, source.bounds, run, channels=1, batch=self.batch)
         grey_CZYX = grey_values(spec, output, out.dtype, (self.low, self.high))
         clipped = (grey_CZYX == self.low) | (grey_CZYX == self.high)
@@ -75,3 +78,9 @@ def with_views(spec: ModelSpec, predict: Network) -> Network:
     trained = spec.training.get("config", {})
     views = section_views(alike and trained.get("struct_axis") not in ("x", "y"))
     return lambda patches: averaged_images(predict, patches, views)
+
+
+def with_own(predict: Network, share: float) -> Network:
+    """A network's output mixed with the voxel's own value: the network never looked at it, so it tells something."""
+    own = np.float32(share)
+    return lambda patches: (1 - own) * predict(patches) + own * patches

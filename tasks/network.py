@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from emseg.models.checkpoint import load
+from emseg.models.held_memory import held_memory
 from emseg.models.predictor import Predictor, scaled
 from emseg.models.spec import ModelSpec
 from emseg.tasks.context import Context
@@ -16,7 +17,7 @@ from emseg.tasks.volume.objects import sha256
 
 MODEL_BYTES = 4 << 30
 KEPT = 2  # models that a process holds at once
-__all__ = ["network", "scaled"]
+__all__ = ["held_memory", "network", "scaled"]
 _loaded: dict[tuple[str, str, str, int], tuple[ModelSpec, Predictor]] = {}
 
 

@@ -74,7 +74,7 @@ class Predict(Task):
             out.write(self.core, codes_CZYX)
 
     def _codes(self, context: Context) -> np.ndarray:
-        from emseg.tasks.network import network, scaled  # torch: only workers that predict pay for it
+        from emseg.tasks.network import held_memory, network, scaled  # torch: only workers that predict pay for it
 
         spec, predictor = network(context, model_key(self.model), self.model, self.precision, self.batch, self.threads)
         views = views_of(self.tta)
@@ -89,7 +89,7 @@ class Predict(Task):
         def logits(patches: np.ndarray) -> np.ndarray:
             return averaged(predictor.predict, patches, spec.offsets, views)
 
-        with context.record.phase("infer"):
+        with context.record.phase("infer"), held_memory():
             logits_CZYX = infer(
                 self.core,
                 lattice_of(spec),

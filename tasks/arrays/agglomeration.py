@@ -97,6 +97,7 @@ def agglomeration(frozen: Bool, voxels: U64, rows: MeanRows, w_mean: int, linkag
     if rows.bins is not None:
         pool, edges = pool_of(g.rows, g.slots, rows.u, rows.v, *rows.bins.columns().values(), code)
         g.tally[MOST] = max(g.tally[MOST], edges)
+    del rows  # they stand in the graph now
     left, merged, clusters, most = _merge(g, pool, state, voxels, w_mean, code)
     if most > COUNT_LIMIT:
         raise LimitError(f"a contact has {most} voxel edges, more than {COUNT_LIMIT}: mask the blob that has it")

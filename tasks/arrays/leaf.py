@@ -71,12 +71,15 @@ def leaf_of(pieces: Pieces, affinities: Affinities, on: Crossing, core: BBox, bb
         for bit in range(6)
         if mask >> bit & 1
     }
-    own = affinities[(slice(None), *inside)]
-    rows, least = contact_rows(pieces.labels_ZYX, own, core), rules.least_bin
-    bins = None if least is None else contact_bins(rows, pieces.labels_ZYX, own, least)
-    settled = settle(leaf_clusters(pieces.piece_ids, pieces.voxels, rows, sides, rules, bins), rules)
+    settled = settle(_touching(pieces, affinities[(slice(None), *inside)], core, sides, rules), rules)
     forest, up = leaf_tables(pieces.piece_ids, sides, settled)
     return LeafResult(pieces.labels_ZYX, faces, forest, up)
+
+
+def _touching(pieces: Pieces, affinities: Affinities, core: BBox, sides: U8, rules: Rules) -> Clusters:
+    rows, least = contact_rows(pieces.labels_ZYX, affinities, core), rules.least_bin
+    bins = None if least is None else contact_bins(rows, pieces.labels_ZYX, affinities, least)
+    return leaf_clusters(pieces.piece_ids, pieces.voxels, rows, sides, rules, bins)
 
 
 def _plane_at(inside: Slices, axis: int, at: int) -> tuple[slice | int, ...]:

@@ -45,6 +45,8 @@ class Settled:
 def settle(clusters: Clusters, rules: Rules) -> Settled:
     """Apply S and A; rows of S are taken only where they pass t_low.
 
+    Gives up `clusters` as it goes: rows that the caller does not keep are freed when they are no longer needed.
+
     Raises:
         LimitError: more clusters or rows than the kernels' int32 numbers tell apart.
     """
@@ -53,7 +55,9 @@ def settle(clusters: Clusters, rules: Rules) -> Settled:
     joined = size_rule(clusters.waiting, clusters.parts, clusters.s_rows, rules.min_size_vx, rules.w_low)
     undecided = joined.waiting.copy()
     undecided[joined.undecided.u] = undecided[joined.undecided.v] = True
-    means = agglomeration(undecided, joined.voxels, _renamed(clusters.a_rows, joined.root), rules.w_mean, rules.linkage)
+    rows = [_renamed(clusters.a_rows, joined.root)]
+    del clusters
+    means = agglomeration(undecided, joined.voxels, rows.pop(), rules.w_mean, rules.linkage)
     to = means.root[joined.root]
     called = to == np.arange(len(to))
     final = np.flatnonzero(called & ~means.frozen)

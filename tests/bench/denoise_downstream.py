@@ -16,7 +16,7 @@ from typing import Any
 import h5py
 import numpy as np
 import yaml
-from denoise_data import BATCH, DATA, LEARNING_RATE, MASKED_PERCENT, PATCH_ZYX, STEPS, STEPS_PER_EPOCH, with_noise
+from denoise_data import BATCH, DATA, PATCH_ZYX, RECIPE, STEPS, STEPS_PER_EPOCH, with_noise
 
 from emseg.pipeline.config import RunConfig
 from emseg.pipeline.evaluate import evaluate
@@ -61,11 +61,9 @@ def train(steps: int) -> None:
         "features": 16,
         "patch_vx": [x, y, z - z % 4],
         "batch": BATCH["fib"],
-        "masked_percent": MASKED_PERCENT,
-        "learning_rate": LEARNING_RATE,
-        "steps": STEPS_PER_EPOCH,
         "epochs": steps // STEPS_PER_EPOCH,
-        "tile_vx": [64, 64, 32],
+        "tile_vx": [128, 128, 40],
+        **RECIPE,
     }
     (WORK / "config.yaml").write_text(yaml.safe_dump(config))
     train_denoise(WORK / "config.yaml", say=lambda line: print(line, flush=True))
@@ -86,7 +84,7 @@ def segmented(name: str, image: str, truth: str, denoiser: str | None) -> dict[s
     given = load_yaml(RunConfig, Path("examples/fib25.yaml")).model_dump(mode="json")
     given |= {"run": str(WORK / f"run-{name}"), "source": {"layer": image}, "bbox": None}
     if denoiser is not None:
-        given["stages"]["denoise"] = {"model": denoiser, "chunk_vx": (128, 128, 32)}
+        given["stages"]["denoise"] = {"model": denoiser, "chunk_vx": (128, 128, 32), "batch": 1}
     config = RunConfig.model_validate(given)
     planned = plan_run(config)
     run, _ = planned.stored(config.run)

@@ -42,6 +42,7 @@ from emseg.tasks.volume.bbox import BBox
 DATA = Path(os.environ.get("EMSEG_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
 LOW, HIGH, SCORE = "0.1", "0.98", "0.4"
 RULES = Rules.of(LOW, HIGH, 0, SCORE)  # the size rule off: waterz has none
+SIZED = Rules.of(LOW, HIGH, 200, SCORE)  # with the size rule of a plan's default
 REPEATS = 3
 
 
@@ -140,8 +141,9 @@ def measure_kernels(path: str) -> None:
 
 
 def measure_workers(path: str) -> None:
-    """Two workers on eight chunks beside one core on one chunk."""
-    report(measure_two(path, RULES, REPEATS, lambda codes: emseg_whole(codes)[1]))
+    """Two workers on eight chunks beside one core on one chunk, without and with the size rule."""
+    both = {"no size rule": RULES, "size rule": SIZED}
+    report({n: measure_two(path, r, REPEATS, lambda codes, r=r: emseg_whole(codes, r)[1]) for n, r in both.items()})
 
 
 def predicted(low: int, high: int) -> tuple[np.ndarray, np.ndarray]:
@@ -247,21 +249,21 @@ def print_table(side: int, found: dict[str, Any], peers: dict[str, Any], scored:
     print(f"{'kernel':<26}{'seconds':>9}{'Mvx/s':>8}")
     for name, seconds in found["kernels"].items():
         print(f"{name:<26}{seconds:>9.3f}{voxels / seconds / 1e6:>8.1f}")
-    two = found["two"]
-    print(
-        f"two workers on eight chunks: leaves {two['leaves']:.2f} s + tree {two['above']:.2f} s + segments "
-        f"{two['down']:.2f} s (processor {two['cpu']:.2f} s), one core on one chunk {two['one']:.2f} s (processor "
-        f"{two['one_cpu']:.2f} s; left out: reading {two['read']:.2f} s, "
-        f"passing tables and faces between processes {two['handing']:.2f} s)"
-    )
+    for name, two in found["two"].items():
+        print(
+            f"two workers on eight chunks, {name}: leaves {two['leaves']:.2f} s + tree {two['above']:.2f} s + segments "
+            f"{two['down']:.2f} s (processor {two['cpu']:.2f} s), one core on one chunk {two['one']:.2f} s (processor "
+            f"{two['one_cpu']:.2f} s; left out: reading {two['read']:.2f} s, "
+            f"passing tables and faces between processes {two['handing']:.2f} s)"
+        )
     print(f"VI on 120-149: emseg {scored['vi']:.3f} with {scored['rules']} (low, size, threshold)")
     print(f"VI on 120-149: waterz {scored['vi_waterz']:.3f} with {scored['rules_waterz']} (low, threshold)")
 
 
 def summary(side: int, found: dict[str, Any], others: dict[str, Any], scored: dict[str, Any]) -> dict[str, Any]:
     """The last line."""
-    ours, kernels, two, waterz = found["emseg"], found["kernels"], found["two"], others["waterz"]
-    by_quantile = {q: (others[f"emseg {q}"], others[f"waterz {q}"]) for q in QUANTILES}
+    ours, kernels, two, sized = found["emseg"], found["kernels"], *found["two"].values()
+    waterz, by_quantile = others["waterz"], {q: (others[f"emseg {q}"], others[f"waterz {q}"]) for q in QUANTILES}
     return {
         "voxels": side**3,
         "speed_vs_waterz": waterz["seconds"] / ours["seconds"],
@@ -276,6 +278,8 @@ def summary(side: int, found: dict[str, Any], others: dict[str, Any], scored: di
         "relabel_vs_fastremap": kernels["relabel"] / kernels["fastremap"],
         "two_workers_vs_one": sum(two[name] for name in STEPS) / two["one"],
         "two_workers_vs_one_cpu": two["cpu"] / two["one_cpu"],
+        "two_workers_vs_one_size_rule": sum(sized[name] for name in STEPS) / sized["one"],
+        "two_workers_vs_one_size_rule_cpu": sized["cpu"] / sized["one_cpu"],
         "leaf_bytes_per_voxel": ours["bytes"] / side**3,
     }
 

@@ -52,7 +52,9 @@ def image_layer(url: str, box: BBox, values_ZYX: np.ndarray | None = None) -> La
     return layer
 
 
-def denoised(folder: Path, source: Layer, model: str, chunk_vx: tuple[int, int, int]) -> dict[str, bytes]:
+def denoised(
+    folder: Path, source: Layer, model: str, chunk_vx: tuple[int, int, int], own_share: float = 0.0
+) -> dict[str, bytes]:
     """Stored objects of a source denoised in chunks, each chunk a task."""
     run = Objects(str(folder / "run"))
     content = Path(model).read_bytes()
@@ -61,7 +63,8 @@ def denoised(folder: Path, source: Layer, model: str, chunk_vx: tuple[int, int, 
     refs = {"source": LayerRef(source.url), "out": LayerRef(out.url)}
     grid = Grid(source.bounds, chunk_vx)
     for index in grid.indices():
-        Denoise(f"denoise/{index}", grid.core(index), "source", "out", sha256(content)).execute(Context(refs, run))
+        task = Denoise(f"denoise/{index}", grid.core(index), "source", "out", sha256(content), own_share=own_share)
+        task.execute(Context(refs, run))
     found = {key: out.objects.get_stored(key) for key in out.object_keys()}
     return {key: stored.content for key, stored in found.items() if stored is not None}
 
@@ -76,6 +79,15 @@ def test_no_chunk_shows_in_a_denoised_layer(tmp_path, dims, depth, box, tile, n2
     assert all(run == runs[0] for run in runs[1:])
     values = open_layer(str(tmp_path / str(sides[0]) / "out")).read_ZYX(box)
     assert len(np.unique(values)) > 20
+
+
+def test_no_chunk_shows_where_own_values_are_mixed_in(tmp_path):
+    """The share is per voxel, so it knows no chunk; and it does something."""
+    model = saved_denoiser(tmp_path, denoise_spec(3, 1, (16, 16, 16)))
+    source = image_layer(str(tmp_path / "image"), SMALL)
+    runs = [denoised(tmp_path / str(side), source, model, (side,) * 3, 0.2) for side in (32, 48, 256)]
+    assert runs[0] == runs[1] == runs[2]
+    assert runs[0] != denoised(tmp_path / "plain", source, model, (256,) * 3)
 
 
 EXACT = [(2, 1, False, 2), (2, 2, False, 1), (2, 2, True, 2), (3, 2, False, 0), (2, 3, False, 2)]

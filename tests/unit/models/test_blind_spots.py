@@ -86,12 +86,23 @@ def test_all_neighbours_are_equally_likely():
     assert np.abs(np.delete(counts, 4) - expected).max() < 5 * np.sqrt(expected)
 
 
-def test_the_median_leaves_the_centre_out():
-    """N2V2: the median of the window without the spot's own value."""
+@pytest.mark.parametrize("dims", [2, 3])
+def test_the_median_leaves_the_centre_out(dims):
+    """N2V2: the median of the window, cut by the patch, without the spot's own value."""
     patch = np.random.default_rng(0).random((4, 16, 16)).astype(np.float32)
-    seen, mask = BlindSpots(share=0.02, dims=3, radius=2, manipulator="median").hidden(np.random.default_rng(1), patch)
+    hiding = BlindSpots(share=0.02, dims=dims, radius=2, manipulator="median")
+    seen, mask = hiding.hidden(np.random.default_rng(1), patch)
+    assert mask.sum() > 10
     for place in map(tuple, np.argwhere(mask)):
-        assert seen[place] == pytest.approx(np.median(neighbours_of(patch, place, 3, 2)))
+        assert seen[place] == pytest.approx(np.median(neighbours_of(patch, place, dims, 2)))
+
+
+def test_the_median_of_a_lone_voxel_is_itself():
+    """There is no neighbour to take it from."""
+    seen, _ = BlindSpots(share=0.2, dims=2, manipulator="median").hidden(
+        np.random.default_rng(0), np.full((3, 1, 1), 5, np.float32)
+    )
+    assert (seen == 5).all()
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])

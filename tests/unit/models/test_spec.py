@@ -35,6 +35,9 @@ def test_a_file_from_before_a_key_with_a_default_existed_is_read(spec):
     ("changes", "message"),
     [
         ({"family": "magic"}, "family"),
+        ({"own_share": 0.1}, "own_share"),
+        ({"own_share": 1.0}, "own_share"),
+        ({"own_share": "much"}, "own_share"),
         ({"offsets": [[0, -1, 0], [-1, 0, 0], [0, 0, -1]]}, "offsets"),
         ({"offsets": [[-1, 0, 0], [0, -1, 0], [0, 0, -1], [-1, 0, 0]]}, "offsets"),
         ({"stride_vx": [9, 8, 8]}, "stride"),

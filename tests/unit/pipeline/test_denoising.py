@@ -1,5 +1,7 @@
 """The denoise stage of a plan: its layer, what predict reads, and what is refused or warned about."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from denoisers import denoise_spec, saved_denoiser
@@ -95,6 +97,23 @@ def test_type_and_clipping_are_those_of_the_source_or_of_the_config(tmp_path, mo
     assert (planned.plan.tier["denoise"].fields["low"], planned.plan.tier["denoise"].fields["high"]) == (0, 255)
     planned = plan_run(config(tmp_path, url, models, clip=(10, 240)))
     assert planned.plan.tier["denoise"].fields["high"] == 240
+
+
+def test_the_own_share_is_the_models_unless_the_config_says_another(tmp_path, models):
+    """None by default; a model's own; the stage's wins."""
+    url, share = image(tmp_path), replace(denoise_spec(3, 1, (16, 16, 16)), own_share=0.1)
+    (tmp_path / "own").mkdir()
+    own = (saved_denoiser(tmp_path / "own", share), models[1])
+
+    def planned(given, **stage):
+        return plan_run(config(tmp_path, url, given, **stage)).plan.tier["denoise"].fields["own_share"]
+
+    assert (planned(models), planned(own), planned(own, own_share=0), planned(models, own_share=0.2)) == (
+        0,
+        0.1,
+        0,
+        0.2,
+    )
 
 
 @pytest.mark.parametrize(

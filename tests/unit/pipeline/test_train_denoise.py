@@ -11,13 +11,14 @@ from safetensors.torch import load_file
 from scipy.ndimage import convolve1d, gaussian_filter, shift
 
 from emseg.models.checkpoint import load, read_spec, save
-from emseg.models.denoise_module import parted
+from emseg.models.denoise_module import cosine_share, parted
 from emseg.models.predictor import Predictor, scaled
 from emseg.pipeline.train_denoise import train_denoise
 from emseg.tasks.volume.bbox import BBox
 from emseg.tasks.volume.errors import ConfigError
 from emseg.tasks.volume.info import LayerSpec
 from emseg.tasks.volume.layer import create_layer
+from emseg.tasks.windows import lattice_of
 
 CONFIG = """
 name: tiny
@@ -120,6 +121,34 @@ def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path, file, whole):
     assert read_spec(again).training["figures"] == read_spec(whole).training["figures"]
 
 
+def test_a_cosine_lets_the_rate_fall_to_a_hundredth(tmp_path, file):
+    """Half a cosine over all epochs."""
+    model = train_denoise(config(tmp_path, file, schedule="cosine", learning_rate=0.002))
+    assert read_spec(model).training["learning_rate"] == pytest.approx(2e-5)
+    assert [round(cosine_share(done), 3) for done in (0, 0.5, 1)] == [1, 0.505, 0.01]
+
+
+def test_batch_norm_stays_after_its_part_of_the_epochs(tmp_path, file):
+    """Its running figures are those of half the training; the weights go on."""
+    half = load_file(train_denoise(config(tmp_path, file, "half", epochs=2, norm_percent=100, decay=0)))
+    whole = load_file(train_denoise(config(tmp_path, file, "whole", epochs=4, norm_percent=50, decay=0)))
+    for name, tensor in half.items():
+        if "num_batches" not in name:
+            assert torch.equal(tensor, whole[name]) == ("running" in name), name
+
+
+def test_an_own_value_is_mixed_in_by_the_share_learned(tmp_path, file, whole):
+    """The share is always recorded; the model has it only if asked for; structN2V cannot."""
+    share = read_spec(whole).training["figures"]["own_share"]
+    assert 0 < share < 1
+    assert read_spec(whole).own_share == 0
+    text, model = said(config(tmp_path, file, own_value="true"))
+    assert read_spec(model).own_share == share
+    assert "own value tells" in text
+    with pytest.raises(ConfigError, match="own_value"):
+        said(config(tmp_path, file, "s", own_value="true", variant="structn2v", struct_axis="x"))
+
+
 def test_best_and_last_weights_curves_and_pictures_are_kept(whole):
     """Two models, two checkpoints, a picture of the curves, pictures before and after in the events."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -140,6 +169,7 @@ def test_the_model_carries_its_levels_halo_and_record(whole):
     assert spec.normalisation["mean"] == pytest.approx(image.mean(), rel=1e-6)
     assert spec.normalisation["std"] == pytest.approx(image.std(), rel=1e-6)
     assert (spec.halo_vx, spec.patch_vx, spec.stride_vx) == ((8, 8, 0), (48, 48, 4), (32, 32, 4))
+    assert len(list(lattice_of(spec).patches(BBox.sized((64, -32, 8), (32, 32, 4))))) == 1  # a chunk of one tile
     record = spec.training
     assert (record["learning_rate"], record["steps"], record["attribution"]) == (4e-4, 12, "made up")
     assert record["noise_sigma"] == pytest.approx(20, rel=0.1)

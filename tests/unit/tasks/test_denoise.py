@@ -71,6 +71,16 @@ def test_turning_averages_all_views(tmp_path, model):
     assert not np.array_equal(plain, averaged)
 
 
+def test_an_own_share_mixes_the_noisy_value_in(tmp_path, model):
+    """A fifth of the voxel as it was, four fifths of the network's output; also beside turning."""
+    values = np.random.default_rng(0).integers(60, 180, BOX.shape_ZYX).astype(np.uint8)
+    wide = {"low": -1e9, "high": 1e9, "values": values}
+    for tta in (False, True):
+        plain, _ = run(tmp_path / f"a{tta}", model, "float32", tta=tta, **wide)
+        mixed, _ = run(tmp_path / f"b{tta}", model, "float32", tta=tta, own_share=0.2, **wide)
+        np.testing.assert_allclose(mixed, 0.8 * plain + 0.2 * values, rtol=1e-4)
+
+
 def test_another_device_than_planned_is_refused(tmp_path):
     """Last bits differ between kinds of device."""
     with pytest.raises(ConfigError, match="planned for cuda"):

@@ -1,0 +1,17 @@
+"""What a voxel's own noisy value tells beside a blind-spot network, which never looked at it."""
+
+from __future__ import annotations
+
+
+def own_share(loss: float, noise: float) -> float:
+    """Share in [0, 1) that a voxel's own value should have in its result.
+
+    The loss at blind spots, against noisy values, is the network's squared error plus the noise's variance. The best
+    linear mix weighs the own value by the network's part of the sum: 1 − noise / loss. It is the posterior mean of two
+    Gaussians (Laine et al. 2019, arXiv:1901.10277; Krull et al. 2020, arXiv:1906.00651).
+
+    Args:
+        loss: mean squared error at blind spots of patches that were not trained on.
+        noise: variance of the noise, in the same units. It must be independent from voxel to voxel.
+    """
+    return round(max(0.0, 1 - noise / loss), 4)
