@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from emseg.tasks.arrays.rules import Linkage
 from emseg.tasks.volume.limits import NODE_BYTES, PARTITIONS
 
 Triple = tuple[int, int, int]
@@ -199,8 +200,9 @@ class MergeStage(Section):
     """Size rule and mean agglomeration: the inner nodes of the tree."""
 
     min_size_vx: int = Field(200, ge=0, le=1 << 40, description="fragments below join along their best contact")
-    linkage: Literal["mean", "max"] = Field(
-        "mean", description="score of a contact: the mean of its affinities, or the greatest"
+    linkage: Linkage = Field(
+        "mean",
+        description="score of a contact, of its affinities: `mean`, `max`, `quantile50`, `quantile75` or `quantile85`",
     )
     threshold: Probability = Field(
         Decimal("0.5"),

@@ -25,9 +25,7 @@ from emseg.tasks.windows import lattice_of
 
 PROCESS_BYTES = 550 << 20  # a worker with CloudVolume and compiled kernels loaded
 TORCH_BYTES = 250 << 20  # more, of one with a network
-LEAF_BYTES = (
-    60  # per voxel of a leaf's read box, for fragments of 15 voxels; real ones need 12 (tests/bench/leaf_bytes.py)
-)
+LEAF_BYTES = 60  # per voxel of a leaf's read box, 15 voxels a fragment; real ones need 12 (tests/bench/leaf_bytes.py)
 FROM_FLOAT_BYTES = 60  # per voxel: three channels as float64, twice, and as weights
 GIVEN_BYTES = 16  # per voxel more of a leaf over given fragments: uint64 as stored, and as decoded
 INSTANCE_BYTES = 32  # per voxel of a chunk: stored and decoded labels, runs, numbers, slabs
@@ -221,7 +219,7 @@ def _seam_voxels(grid: Grid) -> int:
 def _tree(price: Price, tier: Tier) -> None:
     tree, level = Tree.of_json(tier.fields["leaves"]), int(tier.fields["level"])
     if tier.kind == "merge":
-        held = node_bytes(tree, level)
+        held = node_bytes(tree, level, tier.fields["rules"].get("linkage", "mean"))
     elif tier.kind == "enter":  # a node, and one that it meets
         held = math.ceil(2 * level_bytes(tree, level) / len(tier.grid))
     else:

@@ -13,12 +13,14 @@ import math
 from dataclasses import dataclass
 
 from emseg.pipeline.config import MergeStage
+from emseg.tasks.arrays.rules import PERCENT, Linkage
 from emseg.tasks.volume.bbox import BBox, vec
 from emseg.tasks.volume.errors import ConfigError
 from emseg.tasks.volume.limits import PARTITIONS
 from emseg.tasks.volume.tree import Tree
 
 SURFACE_BYTES = 21.5  # of the tables of a node, per voxel of its open sides
+BINS_FACTOR = 2.0  # more for the histograms of a quantile
 NODE_FACTOR = 4.0  # peak of a node over the bytes of its children's tables
 ALONE_BYTES = 256  # peak of a task that finishes A alone, per row at each of its ends; about 150 were measured
 
@@ -46,11 +48,13 @@ def table_bytes(core: BBox, bbox: BBox) -> int:
     return math.ceil(SURFACE_BYTES * open_vx)
 
 
-def node_bytes(tree: Tree, level: int) -> int:
+def node_bytes(tree: Tree, level: int, linkage: Linkage = "mean") -> int:
     """Estimated peak bytes of the node of a level that needs most: whole, and far from the box's sides."""
     index = vec([min(1, max(0, n - 2)) for n in tree.nodes(level).shape])
-    below = tree.nodes(level - 1)
-    return math.ceil(NODE_FACTOR * sum(table_bytes(below.core(i), tree.bbox) for i in tree.children(level, index)))
+    below, more = tree.nodes(level - 1), BINS_FACTOR if linkage in PERCENT else 1
+    return math.ceil(
+        more * NODE_FACTOR * sum(table_bytes(below.core(i), tree.bbox) for i in tree.children(level, index))
+    )
 
 
 def level_bytes(tree: Tree, level: int) -> int:
@@ -73,19 +77,24 @@ def rounds_of(tree: Tree, merge: MergeStage) -> Rounds | None:
     """Where rounds begin, as the config says, or above the last level whose nodes fit the budget; None: nowhere.
 
     Raises:
-        ConfigError: a level that the tree has not, or nodes of the first level pass the budget.
+        ConfigError: a level that the tree has not, nodes of the first level pass the budget, or rounds for a quantile.
     """
-    wanted = merge.rounds
-    fits = itertools.takewhile(lambda n: node_bytes(tree, n) <= merge.node_bytes, range(1, tree.levels + 1))
+    wanted, held = merge.rounds, [node_bytes(tree, n, merge.linkage) for n in range(1, tree.levels + 1)]
+    fits = itertools.takewhile(lambda n: held[n - 1] <= merge.node_bytes, range(1, tree.levels + 1))
     level = wanted.above_level or max(fits, default=0)
     if not 1 <= level <= tree.levels:
         raise ConfigError(
             f"stages.merge: no level of the tree fits (levels 1 to {tree.levels} need "
-            f"{[node_bytes(tree, i) for i in range(1, tree.levels + 1)]} bytes a node, node_bytes {merge.node_bytes}, "
+            f"{held} bytes a node, node_bytes {merge.node_bytes}, "
             f"rounds.above_level {wanted.above_level}); raise node_bytes, or use smaller leaves"
         )
     if level == tree.levels:
         return None
+    if merge.linkage in PERCENT:
+        raise ConfigError(
+            f"stages.merge.linkage {merge.linkage}: rounds, planned above level {level} of {tree.levels}, know mean "
+            f"and max only; let stages.merge.node_bytes be {max(held)} or more and rounds.above_level 0, or use these"
+        )
     partitions = wanted.partitions or max(2, math.ceil(2 * level_bytes(tree, level) / merge.node_bytes))
     if partitions > PARTITIONS:
         raise ConfigError(

@@ -1,7 +1,7 @@
 """The agglomeration A: in the order of their scores, rows merge down to the threshold.
 
-A linkage says what the score of a row is and what becomes of parallel rows: the mean weight of its voxel edges, or the
-greatest. Either is reducible: a merged row never scores better than its better part.
+A linkage says what the score of a row is and what becomes of parallel rows: the mean weight of its voxel edges, the
+greatest, or a quantile. Each is reducible: a merged row never scores better than its better part.
 
 A starts frozen where S left a cluster waiting or a row undecided. A popped row with a frozen end freezes both and
 waits. Only rows with both ends frozen go up: a cluster left clean has only rows below the threshold and, because a
@@ -10,35 +10,41 @@ merged row never comes before its better part, is settled.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from emseg.tasks.arrays.columns import I64, U32, U64, Bool
-from emseg.tasks.arrays.graph import MOST, contract, graph_of
+from emseg.tasks.arrays.graph import JOINED, MOST, NAME, SEEN, VOXELS, Graph, contract, graph_of, look_ahead
 from emseg.tasks.arrays.kernel import kernel
 from emseg.tasks.arrays.ledger import ENDS, GONE, MAX, MEAN, TIE, den_of, high_end, low_end, num_of
-from emseg.tasks.arrays.queue import EMPTY, pop, queue_of
+from emseg.tasks.arrays.pool import bins_between, pool_of
+from emseg.tasks.arrays.queue import EMPTY, HAND, pop, queue_of
 from emseg.tasks.arrays.rows import COUNT_LIMIT, Rows
-from emseg.tasks.arrays.rules import Linkage
+from emseg.tasks.arrays.rules import PERCENT, Linkage
 from emseg.tasks.arrays.union import flatten
+from emseg.tasks.arrays.weight_bins import WeightBins
 from emseg.tasks.arrays.weights import TOP
 from emseg.tasks.volume.errors import CorruptChunkError, LimitError
 
-LINKAGES: dict[Linkage, int] = {"mean": MEAN, "max": MAX}
+READ_AHEAD = 64  # rows
+
+LINKAGES: dict[Linkage, int] = {"mean": MEAN, "max": MAX, **PERCENT}
 
 
 @dataclass(frozen=True)
 class MeanRows:
     """Rows of A between cluster numbers. mean: sum and count of weights, greatest edge key; max: greatest weight, 1,
-    least edge key of that weight. The score is sum / count, the edge key breaks ties."""
+    least edge key of that weight; quantile: its bin's weight (0 before A has seen it), 1, greatest edge key, and in
+    `bins` the histograms. The score is sum / count, the edge key breaks ties."""
 
     u: I64
     v: I64
     sum: U64
     count: U32
     edge: U64
+    bins: WeightBins | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,8 @@ def scored(rows: Rows, linkage: Linkage) -> tuple[U64, U32, U64]:
     """Columns sum, count and edge of contact rows, as a linkage has them."""
     if linkage == "max":
         return rows.max.astype(np.uint64), np.ones(len(rows), np.uint32), rows.best_edge
+    if linkage in PERCENT:
+        return np.zeros(len(rows), np.uint64), np.ones(len(rows), np.uint32), rows.last_edge
     return rows.sum, rows.count, rows.last_edge
 
 
@@ -80,39 +88,52 @@ def agglomeration(frozen: Bool, voxels: U64, rows: MeanRows, w_mean: int, linkag
 
     Raises:
         LimitError: a contact of more than 2^32 - 1 voxel edges.
-        CorruptChunkError: a row without voxel edges, or whose score is above the greatest weight.
+        CorruptChunkError: a row without voxel edges, or whose score is above the greatest weight; histograms absent
+            or damaged.
     """
-    n = len(frozen)
-    _require_scores(rows)
-    state, size = frozen.copy(), voxels.copy()
-    root, name = np.arange(n, dtype=np.int64), np.arange(n, dtype=np.int64)
-    tables = (state, size, root, name)
-    columns = (rows.u, rows.v, rows.sum, rows.count, rows.edge)
-    left, merged, most = _merge(*columns, tables, w_mean, LINKAGES[linkage])
+    _require_scores(rows, linkage)
+    state, code = frozen.copy(), LINKAGES[linkage]
+    g, pool = graph_of(len(state), rows.u, rows.v, rows.sum, rows.count, rows.edge, code), None
+    if rows.bins is not None:
+        pool, edges = pool_of(g.rows, g.slots, rows.u, rows.v, *rows.bins.columns().values(), code)
+        g.tally[MOST] = max(g.tally[MOST], edges)
+    del rows  # they stand in the graph now
+    left, merged, clusters, most = _merge(g, pool, state, voxels, w_mean, code)
     if most > COUNT_LIMIT:
         raise LimitError(f"a contact has {most} voxel edges, more than {COUNT_LIMIT}: mask the blob that has it")
-    flatten(root)
-    place = root.copy()
-    place[name[root]] = root
-    called = name[root] == np.arange(n)
-    return Agglomerated(name[root], state[place] & called, MeanRows(*left), Merges(*merged), size[place])
+    place, name, size = clusters
+    flatten(place)
+    root, at = name[place], place.copy()
+    at[root] = place
+    called = root == np.arange(len(root))
+    bins = None if pool is None else WeightBins(*bins_between(pool, g.rows, state))
+    return Agglomerated(root, state[at] & called, MeanRows(*left, bins=bins), Merges(*merged), size[at])
 
 
-def _require_scores(rows: MeanRows) -> None:
+def _require_scores(rows: MeanRows, linkage: Linkage) -> None:
     """Refuse what no voxel edges give; the queue has one list for each quotient that they do."""
     if (rows.sum > np.uint64(TOP) * rows.count).any() or not rows.count.all():
         raise CorruptChunkError(f"contact rows: a mean weight is above {TOP} or of no edges; run the task again")
+    if (rows.bins is not None) != (linkage in PERCENT):
+        raise CorruptChunkError(f"contact rows: histograms go with a quantile, not with {linkage}; run the task again")
+    if rows.bins is not None:
+        rows.bins.require(len(rows.u))
 
 
 @kernel
-def _merge(u: Any, v: Any, total: Any, count: Any, edge: Any, tables: Any, w_mean: int, linkage: int) -> Any:
-    """Run A; returns rows with both ends frozen, merges, and the greatest count met (beyond 32 bits: nothing else)."""
-    frozen, voxels, parent, name = tables
-    n = len(frozen)
-    merge_name, merge_row, merges = np.empty((2, n), np.int64), np.empty((4, n), np.uint64), 0
-    g = graph_of(n, u, v, total, count, edge, linkage)
-    q = queue_of(g.rows, w_mean)
+def _merge(g: Graph, pool: Any, frozen: Any, voxels: Any, w_mean: int, linkage: int) -> Any:
+    """Run A; returns rows with both ends frozen, merges, where each cluster went with names and sizes of those that
+    stay, and the greatest count met (beyond 32 bits: the rest is void)."""
+    n, merges, ahead = len(frozen), 0, np.int64(0)
+    merge_name, merge_row = np.empty((2, n), np.int64), np.empty((4, n), np.uint64)
+    q, clusters = queue_of(g.rows, w_mean), g.clusters
+    for c in range(n):
+        clusters[c, NAME], clusters[c, VOXELS], clusters[c, JOINED] = c, voxels[c], c
     while g.tally[MOST] <= COUNT_LIMIT:
+        soon = np.int64(q.start[q.at[HAND]]) + READ_AHEAD
+        if soon > ahead + READ_AHEAD // 2:
+            g.tally[SEEN] += np.uint64(look_ahead(g.rows, g.listed, clusters, q.order[ahead:soon]))
+            ahead = soon
         r = pop(q, g.rows, frozen)
         if r == EMPTY:
             break
@@ -120,26 +141,20 @@ def _merge(u: Any, v: Any, total: Any, count: Any, edge: Any, tables: Any, w_mea
         if frozen[a] or frozen[b]:
             frozen[a] = frozen[b] = True
             continue
-        if name[b] < name[a]:
+        if clusters[b, NAME] < clusters[a, NAME]:
             a, b = b, a
-        merge_name[0, merges], merge_name[1, merges] = name[a], name[b]
+        merge_name[0, merges], merge_name[1, merges] = clusters[a, NAME], clusters[b, NAME]
         merge_row[0, merges], merge_row[1, merges] = num_of(g.rows, r), den_of(g.rows, r)
-        merge_row[2, merges], merge_row[3, merges] = voxels[a], voxels[b]
+        merge_row[2, merges], merge_row[3, merges] = clusters[a, VOXELS], clusters[b, VOXELS]
         merges += 1
-        size, called = voxels[a] + voxels[b], name[a]
-        keep = contract(g, a, b, linkage)
-        parent[a] = parent[b] = keep
-        voxels[keep], name[keep] = size, called
-    row = merge_row[:, :merges].copy()
-    merged = (
-        merge_name[0, :merges].copy(),
-        merge_name[1, :merges].copy(),
-        row[0],
-        row[1].astype(np.uint32),
-        row[2],
-        row[3],
-    )
-    return _between(g.rows, frozen, name), merged, g.tally[MOST]
+        size, called = clusters[a, VOXELS] + clusters[b, VOXELS], clusters[a, NAME]
+        keep = contract(g, pool, a, b, linkage)
+        clusters[a, JOINED] = clusters[b, JOINED] = keep
+        clusters[keep, VOXELS], clusters[keep, NAME] = size, called
+    row, names = merge_row[:, :merges], merge_name[:, :merges]
+    merged = (names[0], names[1], row[0], row[1].astype(np.uint32), row[2], row[3])
+    state = (clusters[:, JOINED].copy(), clusters[:, NAME].copy(), clusters[:, VOXELS].astype(np.uint64))
+    return _between(g.rows, frozen, state[1]), merged, state, g.tally[MOST]
 
 
 @kernel

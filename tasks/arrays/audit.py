@@ -12,7 +12,11 @@ import numpy as np
 from emseg.tasks.arrays.forest import Forest, Up
 from emseg.tasks.volume.bbox import BBox, Vec
 
-COMPARED = ("fragment", "fragment_cluster", "s_u", "s_v", "s_max", "s_edge", "a_u", "a_v", "a_sum", "a_count", "a_edge")
+COMPARED = (
+    *("fragment", "fragment_cluster"),
+    *("s_u", "s_v", "s_max", "s_edge"),
+    *("a_u", "a_v", "a_sum", "a_count", "a_edge", "a_bins", "bin", "bin_count"),
+)
 
 
 def unlike(up: Up, forests: Iterable[Forest], other_up: Up, other_forests: Iterable[Forest]) -> str:

@@ -26,7 +26,7 @@ def count_of(record: Columns) -> int:
 
 
 def joined(records: Sequence[R]) -> R:
-    """The rows of at least one record of one group, one behind the other."""
+    """The rows of at least one record, one behind the other; of one group, or without a row in the first if in any."""
     full = [record for record in records if count_of(record)] or records[:1]
     if len(full) == 1:
         return full[0]

@@ -14,14 +14,21 @@ from emseg.tasks.arrays.forest import Up
 from emseg.tasks.arrays.inside import Inside
 from emseg.tasks.arrays.mail import FRAGMENT, Exported, Mail, MaxHalves, MeanHalves, PartList, mail
 from emseg.tasks.arrays.rows import Rows
-from emseg.tasks.arrays.rules import Rules
+from emseg.tasks.arrays.rules import PERCENT, Rules
 from emseg.tasks.arrays.stars import both_ends
 from emseg.tasks.arrays.union import roots_of_pairs
 from emseg.tasks.volume.bbox import Vec
+from emseg.tasks.volume.errors import ConfigError
 
 
 def entered(number: int, up: Up, rules: Rules) -> Mail:
-    """What child `number` brings: its fragments, clusters, part lists, and rows, each row to both of its ends."""
+    """What child `number` brings: its fragments, clusters, part lists, and rows, each row to both of its ends.
+
+    Raises:
+        ConfigError: a quantile links: rounds know no histograms, and no plan has both.
+    """
+    if rules.linkage in PERCENT:
+        raise ConfigError(f"linkage {rules.linkage}: rounds know mean and max only; plan the run again with a root")
     fragments, clusters = up.fragment | FRAGMENT, np.unique(up.part_cluster)
     low = up.s_max >= rules.w_low
     return mail(

@@ -25,6 +25,8 @@ class Up(Columns):
         rest lies in the last one, so that the sum is always the whole cluster.
     s_*: rows undecided by the size rule, by (u, v): clusters, greatest weight, the least edge key of that weight.
     a_*: rows whose ends are both frozen in A, by (u, v): clusters, sum and count of weights, the greatest edge key.
+    a_bins, bin, bin_count: histograms of these rows, where a quantile links them, else none: how many bins each row
+        has, and these bins of weights with how many edges each (tasks/arrays/weight_bins.py).
     """
 
     noun: ClassVar[str] = "exports of a tree node"
@@ -47,6 +49,9 @@ class Up(Columns):
     a_sum: Annotated[U64, "a"]
     a_count: Annotated[U32, "a"]
     a_edge: Annotated[U64, "a"]
+    a_bins: Annotated[U16, "a_bins"]
+    bin: Annotated[U8, "bin"]
+    bin_count: Annotated[U32, "bin"]
 
 
 @dataclass(frozen=True)

@@ -33,21 +33,23 @@ from emseg.tasks.arrays.ledger import (
     write,
 )
 from emseg.tasks.arrays.pair_table import enter, first_slot, make_room, pair_slots, row_at, slot_of
+from emseg.tasks.arrays.pool import blend
 
-START, LENGTH, AFTER, LAST, DEGREE = range(5)  # of a slice: in `listed`, the chain; of its cluster: last slice, rows
+WIDTH = 8  # words of a cluster: its own slice of `listed` and the next in its chain; the last of them, rows not gone;
+START, LENGTH, AFTER, LAST, DEGREE, NAME, VOXELS, JOINED = range(WIDTH)  # and three that belong to the caller
 USED, MOST, SEEN = range(3)  # of the tally: slots in use, greatest denominator met, a sum of what was read ahead
 
 
 class Graph(NamedTuple):
     """A ledger and who has which of its rows.
 
-    rows: uint64[rows, 4]. listed: int32[2 rows], row numbers. slices: int32[clusters, 5], one of each original cluster.
-    slots: uint64, the hash of pairs. tally: uint64[3].
+    rows: uint64[rows, 4]. listed: int32[2 rows], row numbers. clusters: int64[clusters, 8], a cache line each. slots:
+    uint64, the hash of pairs. tally: uint64[3].
     """
 
     rows: Any
     listed: Any
-    slices: Any
+    clusters: Any
     slots: Any
     tally: Any
 
@@ -56,7 +58,7 @@ class Graph(NamedTuple):
 def graph_of(n: int, u: Any, v: Any, num: Any, den: Any, tie: Any, linkage: int) -> Graph:
     """Graph over n clusters from rows of cluster numbers; parallel rows combined, self rows left out."""
     rows, slots, tally = np.empty((len(u), WORDS), np.uint64), pair_slots(len(u)), np.zeros(3, np.uint64)
-    slices, used, most = np.zeros((n, 5), np.int32), 0, np.uint64(0)
+    clusters, used, most = np.zeros((n, WIDTH), np.int64), 0, np.uint64(0)
     for i in range(len(u)):
         if u[i] == v[i]:
             continue
@@ -69,77 +71,79 @@ def graph_of(n: int, u: Any, v: Any, num: Any, den: Any, tie: Any, linkage: int)
         enter(slots, slot, ends, used)
         write(rows, used, ends, num[i], count, tie[i])
         most = max(most, count)
-        slices[u[i], DEGREE] += 1
-        slices[v[i], DEGREE] += 1
+        clusters[u[i], DEGREE] += 1
+        clusters[v[i], DEGREE] += 1
         used += 1
     tally[USED], tally[MOST] = used, most
-    return Graph(rows[:used], _listed(rows[:used], slices), slices, slots, tally)
+    return Graph(rows[:used], _listed(rows[:used], clusters), clusters, slots, tally)
 
 
 @kernel
-def _listed(rows: Any, slices: Any) -> Any:
+def _listed(rows: Any, clusters: Any) -> Any:
     """Lay out the slices; returns the rows in them."""
     listed, end = np.empty(2 * len(rows), np.int32), 0
-    for c in range(len(slices)):
-        end += slices[c, DEGREE]
-        slices[c, START], slices[c, LENGTH], slices[c, AFTER], slices[c, LAST] = end, slices[c, DEGREE], -1, c
+    for c in range(len(clusters)):
+        end += clusters[c, DEGREE]
+        clusters[c, START], clusters[c, LENGTH], clusters[c, AFTER], clusters[c, LAST] = end, clusters[c, DEGREE], -1, c
     for r in range(len(rows) - 1, -1, -1):
         ends = rows[r, ENDS]
         for c in (low_end(ends), high_end(ends)):
-            slices[c, START] -= 1
-            listed[slices[c, START]] = r
+            clusters[c, START] -= 1
+            listed[clusters[c, START]] = r
     return listed
 
 
 @kernel
-def contract(g: Graph, u: Any, v: Any, linkage: int) -> Any:
-    """Make one cluster of two; returns the number that stays."""
-    keep, gone = (u, v) if g.slices[u, DEGREE] >= g.slices[v, DEGREE] else (v, u)
-    g.tally[USED] = make_room(g.slots, g.rows, g.tally[USED], np.uint64(g.slices[gone, DEGREE]))
-    _leave_out_gone(g.rows, g.listed, g.slices, gone)
-    g.tally[SEEN] += _look_ahead(g.rows, g.slots, g.listed, g.slices, keep, gone)
-    _move(g.rows, g.slots, g.listed, g.slices, g.tally, keep, gone, linkage)
+def contract(g: Graph, pool: Any, u: Any, v: Any, linkage: int) -> Any:
+    """Make one cluster of two; returns the number that stays. pool: of a quantile, None for other linkages."""
+    keep, gone = (u, v) if g.clusters[u, DEGREE] >= g.clusters[v, DEGREE] else (v, u)
+    g.tally[USED] = make_room(g.slots, g.rows, g.tally[USED], np.uint64(g.clusters[gone, DEGREE]))
+    _leave_out_gone(g.rows, g.listed, g.clusters, gone)
+    g.tally[SEEN] += _look_ahead(g.rows, g.slots, g.listed, g.clusters, keep, gone)
+    _move(g.rows, g.slots, g.listed, g.clusters, g.tally, pool, keep, gone, linkage)
     return keep
 
 
 @kernel
-def _leave_out_gone(rows: Any, listed: Any, slices: Any, cluster: Any) -> None:
+def _leave_out_gone(rows: Any, listed: Any, clusters: Any, cluster: Any) -> None:
     """Take rows that are gone out of a cluster's slices."""
     c = np.int64(cluster)
     while c >= 0:
-        start = np.int64(slices[c, START])
+        start = clusters[c, START]
         put = start
-        for i in range(start, start + np.int64(slices[c, LENGTH])):
+        for i in range(start, start + clusters[c, LENGTH]):
             r = listed[i]
             listed[put] = r
             put += rows[r, ENDS] != GONE
-        slices[c, LENGTH] = put - start
-        c = np.int64(slices[c, AFTER])
+        clusters[c, LENGTH] = put - start
+        c = clusters[c, AFTER]
 
 
 @kernel
-def _look_ahead(rows: Any, slots: Any, listed: Any, slices: Any, keep: Any, gone: Any) -> Any:
+def _look_ahead(rows: Any, slots: Any, listed: Any, clusters: Any, keep: Any, gone: Any) -> Any:
     """Read, for the cache's sake, what `_move` will ask for: here no read waits for another. Returns a sum of it."""
     seen, c = np.uint64(0), np.int64(gone)
     while c >= 0:
-        start = np.int64(slices[c, START])
-        for i in range(start, start + np.int64(slices[c, LENGTH])):
+        start = clusters[c, START]
+        for i in range(start, start + clusters[c, LENGTH]):
             ends = rows[listed[i], ENDS]
             entry = slots[first_slot(slots, ends_of(keep, low_end(ends) + high_end(ends) - gone))]
             seen += rows[np.int64(entry & LOW_HALF) - 1, SCORE]
-        c = np.int64(slices[c, AFTER])
+        c = clusters[c, AFTER]
     return seen
 
 
 @kernel
-def _move(rows: Any, slots: Any, listed: Any, slices: Any, tally: Any, keep: Any, gone: Any, linkage: int) -> None:
+def _move(
+    rows: Any, slots: Any, listed: Any, clusters: Any, tally: Any, pool: Any, keep: Any, gone: Any, linkage: int
+) -> None:
     """Give the rows of one cluster to another, and hang its slices, as far as rows are left in them, onto its chain."""
-    tail, c = np.int64(slices[keep, LAST]), np.int64(gone)
-    degree, most, new = np.int64(slices[keep, DEGREE]), np.uint64(0), 0
+    tail, c = clusters[keep, LAST], np.int64(gone)
+    degree, most, new = clusters[keep, DEGREE], np.uint64(0), 0
     while c >= 0:
-        behind, start = np.int64(slices[c, AFTER]), np.int64(slices[c, START])
+        behind, start = clusters[c, AFTER], clusters[c, START]
         put = start
-        for i in range(start, start + np.int64(slices[c, LENGTH])):
+        for i in range(start, start + clusters[c, LENGTH]):
             r = np.int64(listed[i])
             ends = rows[r, ENDS]
             other = low_end(ends) + high_end(ends) - gone
@@ -153,10 +157,12 @@ def _move(rows: Any, slots: Any, listed: Any, slices: Any, tally: Any, keep: Any
             if s < 0:
                 new += 1
             else:
-                slices[other, DEGREE] -= 1
+                clusters[other, DEGREE] -= 1
                 stays = better(rows, r, s)
                 a, b = (r, s) if stays else (s, r)
                 most = max(most, combine(rows, a, num_of(rows, b), den_of(rows, b), rows[b, TIE], linkage))
+                if pool is not None:
+                    most = max(most, blend(pool, rows, a, b, linkage))
                 rows[b, ENDS] = GONE
                 if not stays:
                     continue
@@ -165,9 +171,25 @@ def _move(rows: Any, slots: Any, listed: Any, slices: Any, tally: Any, keep: Any
             listed[put] = r
             put += 1
         if put > start:
-            slices[c, LENGTH], slices[tail, AFTER] = put - start, c
+            clusters[c, LENGTH], clusters[tail, AFTER] = put - start, c
             tail = c
         c = behind
-    slices[tail, AFTER], slices[keep, LAST], slices[keep, DEGREE] = -1, tail, degree + new
+    clusters[tail, AFTER], clusters[keep, LAST], clusters[keep, DEGREE] = -1, tail, degree + new
     tally[USED] += np.uint64(new)
     tally[MOST] = max(tally[MOST], most)
+
+
+@kernel
+def look_ahead(rows: Any, listed: Any, clusters: Any, wanted: Any) -> Any:
+    """Read these rows and where their clusters' rows start, for a caller that soon contracts; returns a sum of it."""
+    seen, last, end = np.int64(0), len(clusters) - 1, len(listed) - 1
+    for r in wanted:
+        seen += np.int64(rows[r, TIE])
+    for r in wanted:
+        ends = rows[r, ENDS]
+        seen += clusters[min(low_end(ends), last), START] + clusters[min(high_end(ends), last), START]
+    for r in wanted:
+        ends = rows[r, ENDS]
+        low, high = clusters[min(low_end(ends), last), START], clusters[min(high_end(ends), last), START]
+        seen += listed[min(low, end)] + listed[min(high, end)]
+    return seen

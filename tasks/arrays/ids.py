@@ -20,7 +20,7 @@ def index_of(ids: U64, wanted: U64, what: str) -> I64:
     Raises:
         CorruptChunkError: an id is not there; `what` says in which table it was sought.
     """
-    at = _hashed(ids, wanted) if len(wanted) >= max(WORTH_HASHING, len(ids) // 2) else _halved(ids, wanted)
+    at = places_of(ids, wanted)
     if (at < 0).any():
         missing = wanted[at < 0][0]
         raise CorruptChunkError(
@@ -29,8 +29,12 @@ def index_of(ids: U64, wanted: U64, what: str) -> I64:
     return at
 
 
+def places_of(ids: U64, wanted: U64) -> I64:
+    """int64 index of each wanted id in ascending `ids`, -1 if it is not there."""
+    return _hashed(ids, wanted) if len(wanted) >= max(WORTH_HASHING, len(ids) // 2) else _halved(ids, wanted)
+
+
 def _halved(ids: U64, wanted: U64) -> I64:
-    """int64 index of each, -1 if it is not there."""
     at = np.searchsorted(ids, wanted)
     found = np.zeros(len(wanted), bool)
     inside = at < len(ids)

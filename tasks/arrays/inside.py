@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from emseg.tasks.arrays.columns import I64, U64
+from emseg.tasks.arrays.contact_bins import bins_across
 from emseg.tasks.arrays.contacts import rows_across, unite_across
 from emseg.tasks.arrays.faces import Face, FacePair
 from emseg.tasks.arrays.forest import Up
@@ -14,6 +15,7 @@ from emseg.tasks.arrays.ids import index_of, require_ascending
 from emseg.tasks.arrays.rows import Rows
 from emseg.tasks.arrays.sides import inner_sides, side_bit
 from emseg.tasks.arrays.union import flatten
+from emseg.tasks.arrays.weight_bins import WeightBins
 from emseg.tasks.volume.bbox import Vec
 from emseg.tasks.volume.errors import CorruptChunkError
 
@@ -58,6 +60,12 @@ class Inside:
         unite_across(lower, upper, pair.upper.on, self.parent)
         cluster = self.plane_cluster
         return rows_across(cluster[lower], cluster[upper], pair.upper.weights, pair.axis, pair.origin)
+
+    def bins(self, pair: FacePair, rows: Rows, least: int) -> WeightBins:
+        """Histograms of the rows that `take` gave for a pair; bins below `least` count as 0."""
+        lower = self.plane_cluster[self._plane(pair.lower, side_bit(pair.axis, True))]
+        upper = self.plane_cluster[self._plane(pair.upper, side_bit(pair.axis, False))]
+        return bins_across(rows, lower, upper, pair.upper.weights, least)
 
     def _plane(self, face: Face, bit: int) -> I64:
         """int64 [plane]: fragment numbers, -1 background; notes that these pieces were seen."""

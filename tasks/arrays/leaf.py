@@ -10,6 +10,7 @@ import numpy as np
 from emseg.tasks.arrays.agglomeration import MeanRows, scored
 from emseg.tasks.arrays.coded import Affinities, require_affinities, weights_in
 from emseg.tasks.arrays.columns import I64, U8, U16, U32, U64, Bool
+from emseg.tasks.arrays.contact_bins import contact_bins
 from emseg.tasks.arrays.contacts import contact_rows
 from emseg.tasks.arrays.edges import crossing_on
 from emseg.tasks.arrays.faces import Face, compact, weights_digest
@@ -21,6 +22,7 @@ from emseg.tasks.arrays.rules import Rules
 from emseg.tasks.arrays.settle import Clusters, Settled, settle
 from emseg.tasks.arrays.sides import SIDES, open_sides, sides_of_pieces, weights_box
 from emseg.tasks.arrays.size_rule import MaxRows, PartColumns
+from emseg.tasks.arrays.weight_bins import WeightBins
 from emseg.tasks.volume.bbox import BBox
 
 Slices = tuple[slice, slice, slice]  # z, y, x
@@ -69,10 +71,15 @@ def leaf_of(pieces: Pieces, affinities: Affinities, on: Crossing, core: BBox, bb
         for bit in range(6)
         if mask >> bit & 1
     }
-    rows = contact_rows(pieces.labels_ZYX, affinities[(slice(None), *inside)], core)
-    settled = settle(leaf_clusters(pieces.piece_ids, pieces.voxels, rows, sides, rules), rules)
+    settled = settle(_touching(pieces, affinities[(slice(None), *inside)], core, sides, rules), rules)
     forest, up = leaf_tables(pieces.piece_ids, sides, settled)
     return LeafResult(pieces.labels_ZYX, faces, forest, up)
+
+
+def _touching(pieces: Pieces, affinities: Affinities, core: BBox, sides: U8, rules: Rules) -> Clusters:
+    rows, least = contact_rows(pieces.labels_ZYX, affinities, core), rules.least_bin
+    bins = None if least is None else contact_bins(rows, pieces.labels_ZYX, affinities, least)
+    return leaf_clusters(pieces.piece_ids, pieces.voxels, rows, sides, rules, bins)
 
 
 def _plane_at(inside: Slices, axis: int, at: int) -> tuple[slice | int, ...]:
@@ -80,8 +87,13 @@ def _plane_at(inside: Slices, axis: int, at: int) -> tuple[slice | int, ...]:
     return tuple(at if 2 - a == axis else s for a, s in enumerate(inside))
 
 
-def leaf_clusters(piece_ids: U64, voxels: U64, rows: Rows, sides: U8, rules: Rules) -> Clusters:
-    """Every piece a cluster of its own, with one first part; rows between piece numbers, sides as masks."""
+def leaf_clusters(
+    piece_ids: U64, voxels: U64, rows: Rows, sides: U8, rules: Rules, bins: WeightBins | None = None
+) -> Clusters:
+    """Every piece a cluster of its own, with one first part; rows between piece numbers, sides as masks.
+
+    bins: histograms of the rows, for a quantile.
+    """
     n = len(piece_ids)
     u, v = rows.u.view(np.int64), rows.v.view(np.int64)
     first = np.full(n, FIRST_MAX, np.uint16), np.full(n, FIRST_EDGE, np.uint64)
@@ -90,7 +102,7 @@ def leaf_clusters(piece_ids: U64, voxels: U64, rows: Rows, sides: U8, rules: Rul
         sides > 0,
         PartColumns(np.arange(n, dtype=np.int64), *first, voxels),
         MaxRows(u, v, rows.max, rows.best_edge),
-        MeanRows(u, v, *scored(rows, rules.linkage)),
+        MeanRows(u, v, *scored(rows, rules.linkage), bins=bins),
     )
 
 

@@ -22,7 +22,7 @@ GONE = np.uint64(0xFFFFFFFFFFFFFFFF)
 HALF, LOW_HALF = np.uint64(32), np.uint64(0xFFFFFFFF)
 BOUND_AT, NUM = np.uint64(48), np.uint64(0xFFFFFFFFFFFF)
 
-MEAN, MAX = 0, 1  # linkages
+MEAN, MAX = 0, 1  # linkages; a quantile is its percent
 
 
 @kernel
@@ -99,13 +99,17 @@ def better(rows: Any, r: Any, s: Any) -> Any:
 def combine(rows: Any, r: Any, num: Any, den: Any, tie: Any, linkage: int) -> Any:
     """Take a parallel row into row r; returns the denominator, which the row keeps only if it fits.
 
-    The mean adds sums and counts and keeps the greater tie key; max keeps the better.
+    The mean adds sums and counts and keeps the greater tie key; max keeps the better. A quantile keeps the greater tie
+    key; its score comes from the pool.
     """
     if linkage == MAX:
         mine = num_of(rows, r)
         if num > mine or (num == mine and tie < rows[r, TIE]):
             rows[r, SCORE] = (rows[r, SCORE] & ~NUM) | num
             rows[r, TIE] = tie
+        return den
+    if linkage > MAX:
+        rows[r, TIE] = max(rows[r, TIE], tie)
         return den
     total = den_of(rows, r) + den
     if total <= LOW_HALF:

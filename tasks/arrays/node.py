@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from emseg.tasks.arrays.agglomeration import MeanRows, scored
+from emseg.tasks.arrays.bundle import joined as rows_behind
 from emseg.tasks.arrays.columns import I64, U8
 from emseg.tasks.arrays.faces import FacePair
 from emseg.tasks.arrays.forest import Forest, Up
@@ -24,6 +25,7 @@ from emseg.tasks.arrays.rules import Rules
 from emseg.tasks.arrays.settle import Clusters, Settled, settle
 from emseg.tasks.arrays.size_rule import MaxRows, PartColumns
 from emseg.tasks.arrays.union import roots_of_pairs
+from emseg.tasks.arrays.weight_bins import WeightBins
 from emseg.tasks.volume.bbox import Vec
 
 
@@ -43,17 +45,23 @@ def node(children: Sequence[tuple[Vec, Up]], pairs: Iterable[FacePair], rules: R
         CorruptChunkError: exports and faces do not fit together, or a face is missing.
     """
     inside = Inside(children)
-    rows = [inside.take(pair) for pair in pairs]
+    rows, bins = [], [WeightBins(up.a_bins, up.bin, up.bin_count) for up in inside.ups]
+    for pair in pairs:
+        rows.append(inside.take(pair))
+        if rules.least_bin is not None:
+            bins.append(inside.bins(pair, rows[-1], rules.least_bin))
     inside.require_all_seen()
     fragment_root = inside.united()
     cluster_root = roots_of_pairs(len(inside.cluster), inside.fragment_cluster, inside.fragment_cluster[fragment_root])
-    clusters, number = _clusters(inside, rows, cluster_root, rules)
+    clusters, number = _clusters(inside, rows, bins, cluster_root, rules)
     settled = settle(clusters, rules)
     return NodeResult(_up(inside, fragment_root, number, settled), _forest(inside, fragment_root, number, settled))
 
 
-def _clusters(inside: Inside, rows: Sequence[Rows], root: I64, rules: Rules) -> tuple[Clusters, I64]:
-    """State before S, and the number in it of every child's cluster."""
+def _clusters(
+    inside: Inside, rows: Sequence[Rows], bins: Sequence[WeightBins], root: I64, rules: Rules
+) -> tuple[Clusters, I64]:
+    """State before S, and the number in it of every child's cluster. bins: of the children's rows, then of `rows`."""
     ups = inside.ups
     called = root == np.arange(len(root))
     kept, number = np.flatnonzero(called), (np.cumsum(called) - 1)[root]
@@ -86,6 +94,7 @@ def _clusters(inside: Inside, rows: Sequence[Rows], root: I64, rules: Rules) -> 
             np.concatenate([joined(name), *columns])
             for name, columns in zip(("a_sum", "a_count", "a_edge"), fresh, strict=True)
         ),
+        bins=None if rules.least_bin is None else rows_behind(bins),
     )
     return Clusters(inside.cluster[kept], waiting, parts, s_rows, a_rows), number
 

@@ -20,9 +20,9 @@ PLACE_AT = np.uint64(20)  # the mark takes the upper half of the hash; the place
 
 @kernel
 def pair_slots(rows: int) -> Any:
-    """Empty table for so many rows: uint64, a power of two, at most half full of them."""
+    """Empty table for so many rows: uint64, a power of two, at most two thirds full of them."""
     size = 16
-    while size < 2 * rows:
+    while 2 * size < 3 * rows:
         size *= 2
     return np.zeros(size, np.uint64)
 
@@ -65,8 +65,11 @@ def enter(slots: Any, slot: Any, ends: Any, r: Any) -> None:
 
 @kernel
 def make_room(slots: Any, rows: Any, used: Any, wanted: Any) -> Any:
-    """Have room for `wanted` more pairs, at most half as many as there are rows; returns how many slots are in use."""
-    if 4 * (np.int64(used) + np.int64(wanted)) <= 3 * len(slots):
+    """Have room for `wanted` more pairs; returns how many slots are in use.
+
+    Fewer are wanted than half the rows that are left, so that even then a slot stays empty.
+    """
+    if 8 * (np.int64(used) + np.int64(wanted)) <= 7 * len(slots):
         return used
     slots[:] = 0
     used = np.uint64(0)

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
-from emseg.tasks.arrays.weights import TOP, weight_threshold
+from emseg.tasks.arrays.weights import TOP, least_bin, weight_threshold
 from emseg.tasks.volume.errors import ConfigError
 
-Linkage = Literal["mean", "max"]
+Linkage = Literal["mean", "max", "quantile50", "quantile75", "quantile85"]
+PERCENT: dict[Linkage, int] = {"quantile50": 50, "quantile75": 75, "quantile85": 85}  # of the linkages by quantile
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,11 @@ class Rules:
             raise ConfigError(f"threshold as a weight, {self.w_mean}: must lie in [0, {TOP}]")
         if self.min_size_vx < 0 or self.dust_vx < 0:
             raise ConfigError(f"min_size_vx {self.min_size_vx}, dust_vx {self.dust_vx}: voxel counts are 0 or more")
+
+    @property
+    def least_bin(self) -> int | None:
+        """The least bin of weights that passes the threshold; None where the linkage takes no histograms."""
+        return least_bin(self.w_mean) if self.linkage in PERCENT else None
 
     @classmethod
     def dust_only(cls, dust_vx: int) -> Rules:

@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from emseg.tasks.arrays.agglomeration import Agglomerated, MeanRows, agglomeration
-from emseg.tasks.arrays.columns import U64, Bool
+from emseg.tasks.arrays.columns import I64, U64, Bool
 from emseg.tasks.arrays.order import order_of
 from emseg.tasks.arrays.parts import FIRST_EDGE, FIRST_MAX
 from emseg.tasks.arrays.rules import Rules
 from emseg.tasks.arrays.size_rule import Joined, MaxRows, PartColumns, size_rule
+from emseg.tasks.arrays.weight_bins import WeightBins
 from emseg.tasks.volume.errors import LimitError
 
 MOST_ROWS = (1 << 30) - 1  # a row stands in two lists of int32 numbers
@@ -44,6 +45,8 @@ class Settled:
 def settle(clusters: Clusters, rules: Rules) -> Settled:
     """Apply S and A; rows of S are taken only where they pass t_low.
 
+    Gives up `clusters` as it goes: rows that the caller does not keep are freed when they are no longer needed.
+
     Raises:
         LimitError: more clusters or rows than the kernels' int32 numbers tell apart.
     """
@@ -52,9 +55,9 @@ def settle(clusters: Clusters, rules: Rules) -> Settled:
     joined = size_rule(clusters.waiting, clusters.parts, clusters.s_rows, rules.min_size_vx, rules.w_low)
     undecided = joined.waiting.copy()
     undecided[joined.undecided.u] = undecided[joined.undecided.v] = True
-    a = clusters.a_rows
-    renamed = replace(a, u=joined.root[a.u], v=joined.root[a.v])
-    means = agglomeration(undecided, joined.voxels, renamed, rules.w_mean, rules.linkage)
+    rows = [_renamed(clusters.a_rows, joined.root)]
+    del clusters
+    means = agglomeration(undecided, joined.voxels, rows.pop(), rules.w_mean, rules.linkage)
     to = means.root[joined.root]
     called = to == np.arange(len(to))
     final = np.flatnonzero(called & ~means.frozen)
@@ -68,6 +71,13 @@ def _require_numbers(clusters: Clusters) -> None:
         raise LimitError(f"a node holds {most} clusters or rows, more than {MOST_ROWS}; use larger leaves")
 
 
+def _renamed(rows: MeanRows, root: I64) -> MeanRows:
+    """Rows between roots; the same ones, not a copy, where nothing joined."""
+    if np.array_equal(root, np.arange(len(root))):
+        return rows
+    return replace(rows, u=root[rows.u], v=root[rows.v])
+
+
 def _up_columns(handle: U64, joined: Joined, means: Agglomerated, undecided: Bool) -> dict[str, np.ndarray]:
     """Rows and part lists that go up; a cluster that A froze after S settled it carries one first part.
 
@@ -77,6 +87,7 @@ def _up_columns(handle: U64, joined: Joined, means: Agglomerated, undecided: Boo
     p, s, a = joined.parts, joined.undecided, means.rows
     cluster = np.concatenate([p.cluster, whole])
     order, a_order = order_of(cluster.astype(np.uint64)), order_of(a.u.astype(np.uint64), a.v.astype(np.uint64))
+    bins = WeightBins.empty() if a.bins is None else a.bins.taken(a_order)
     return {
         "part_cluster": handle[cluster[order]],
         "part_max": np.concatenate([p.max, np.full(len(whole), FIRST_MAX, np.uint16)])[order],
@@ -91,6 +102,9 @@ def _up_columns(handle: U64, joined: Joined, means: Agglomerated, undecided: Boo
         "a_sum": a.sum[a_order],
         "a_count": a.count[a_order],
         "a_edge": a.edge[a_order],
+        "a_bins": bins.length,
+        "bin": bins.bin,
+        "bin_count": bins.count,
     }
 
 

@@ -13,6 +13,9 @@ from emseg.tasks.arrays.columns import U8, U16
 from emseg.tasks.volume.errors import ConfigError, LayerError
 
 TOP = 65535
+BINS = 256  # of the histograms of a quantile
+BIN_SHIFT = 8  # weight >> BIN_SHIFT is its bin
+BIN_WEIGHT = 257  # bin * BIN_WEIGHT is what it counts as, a weight in it
 LINEAR_UINT8: U16 = np.arange(256, dtype=np.uint16) * np.uint16(257)
 
 
@@ -29,6 +32,11 @@ def weight_threshold(probability: str | float | Decimal) -> int:
     if not 0 <= exact <= 1:
         raise ConfigError(f"threshold {probability!r}: a probability in [0, 1] is needed")
     return -(-TOP * exact.numerator // exact.denominator)
+
+
+def least_bin(weight: int) -> int:
+    """The least bin that counts as this weight or more."""
+    return -(-weight // BIN_WEIGHT)
 
 
 def weights_from_codes(codes: U8 | U16, table: U16 | None = None) -> U16:

@@ -1,6 +1,6 @@
 """How many bytes tree nodes hand up, and how many a node needs, on real affinities: the constants of the plan.
 
-    python tests/bench/node_bytes.py       # needs the trial affinities of fib25; minutes
+    python tests/bench/node_bytes.py [quantile50]      # needs the trial affinities of fib25; minutes
 
 For cubes inside one block, all sides open: bytes of the exported tables per voxel of surface, and the peak that a
 node which joins two such halves allocates over the bytes that its children hand up.
@@ -24,8 +24,8 @@ from emseg.tasks.arrays.weights import weights_from_codes
 from emseg.tasks.volume.bbox import BBox
 
 DATA = Path(os.environ.get("EMSEG_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
-GROUPS = {"F": ("piece", "fragment"), "S": ("part", "s_"), "A": ("a_",)}
-RULES = Rules.of("0.02", "0.98", 200, "0.5", 100)
+GROUPS = {"F": ("piece", "fragment"), "S": ("part", "s_"), "A": ("a_", "bin")}
+RULES = Rules.of("0.02", "0.98", 200, "0.5", 100, *sys.argv[1:])
 
 
 def table_bytes(up: Up, *groups: str) -> int:

@@ -2,7 +2,8 @@
 
 Weights have 16 bits and codes 8, so that the low byte can order what is tied: by nothing (as it is), by a hash (what
 finer codes would do), by the weights around both ends (a local second key). Coarser codes show the other way.
-"S first": the size rule is finished over the whole block before the mean starts, in a second pass over the leaves.
+"S first": the size rule is finished over the whole block before the mean starts, in a second pass over the leaves;
+for some sides, because what the mean then leaves is between neurites that cross the box, and need not be a surface.
 Real affinities are those of fib25/trial_affinities_b.h5.
 """
 
@@ -16,13 +17,17 @@ from bench.residual import RULES, made, real
 
 from emseg.tasks.arrays.agglomeration import MeanRows, agglomeration, scored
 from emseg.tasks.arrays.contacts import contact_rows
+from emseg.tasks.arrays.forest import Up
 from emseg.tasks.arrays.fragments import fragments
 from emseg.tasks.arrays.leaf import leaf, leaf_clusters
 from emseg.tasks.arrays.sides import sides_of_pieces
 from emseg.tasks.arrays.size_rule import size_rule
 from emseg.tasks.volume.bbox import BBox
+from emseg.tasks.volume.compression import compressed
+from emseg.tasks.volume.table import encode_table
 
-SIDE, MARGIN, ALL_SIDES = 160, 40, 63
+SIDE, MARGIN, ALL_SIDES = 120, 40, 63
+S_FIRST = {"real": (60, 120, 170), "phantom": (60, 120, 240)}
 
 
 def tied_by_nothing(weights: np.ndarray) -> np.ndarray:
@@ -79,6 +84,27 @@ def waiting(weights: np.ndarray) -> dict[str, float]:
         "A waits": len(result.up.a_u) / rows,
         "A rows a surface voxel": len(result.up.a_u) / (6 * side**2),
         "sure joins of A": degree_one / max(1, len(result.up.a_u)),
+        **_sizes(result.up, 6 * side**2),
+    }
+
+
+def _sizes(up: Up, surface_vx: int) -> dict[str, float]:
+    """Bytes a surface voxel of what is handed up, and of the same with each pair of ends once, as uint32 numbers."""
+    plain = up.columns()
+    ends = {"s_u", "s_v", "a_u", "a_v"}
+    handles = np.unique(up.part_cluster)
+    s, a = (np.searchsorted(handles, np.stack([u, v])) for u, v in ((up.s_u, up.s_v), (up.a_u, up.a_v)))
+    both = [pair[0] * len(handles) + pair[1] for pair in (s, a)]
+    pairs = np.union1d(*both)
+    once = {name: column for name, column in plain.items() if name not in ends}
+    once |= {"u": (pairs // len(handles)).astype(np.uint32), "v": (pairs % len(handles)).astype(np.uint32)}
+    once |= {f"in_{name}": np.isin(pairs, rows) for name, rows in zip("sa", both, strict=True)}
+    return {
+        "pairs in both": len(np.intersect1d(*both)) / max(1, len(pairs)),
+        "held": sum(c.nbytes for c in plain.values()) / surface_vx,
+        "held, ends once": sum(c.nbytes for c in once.values()) / surface_vx,
+        "stored": len(compressed(encode_table(plain), "zstd")) / surface_vx,
+        "stored, ends once": len(compressed(encode_table(once), "zstd")) / surface_vx,
     }
 
 
@@ -108,7 +134,8 @@ def s_first(weights: np.ndarray) -> dict[str, float]:
     means = MeanRows(found.u.astype(np.int64), found.v.astype(np.int64), *scored(found, RULES.linkage))
     voxels = np.bincount(mine.ravel(), minlength=len(frozen) + 1)[1:].astype(np.uint64)
     up = len(agglomeration(frozen, voxels, means, RULES.w_mean).rows.u)
-    return {"A rows a surface voxel": up / (6 * box.size[0] ** 2), "rows before A": len(found)}
+    side = box.size[0]
+    return {"A rows a surface voxel": up / (6 * side**2), "A rows a voxel": up / side**3, "A waits": up / len(found)}
 
 
 def one_pass(weights: np.ndarray) -> float:
@@ -126,9 +153,11 @@ def main() -> None:
         for variant, change in VARIANTS.items():
             found.append({"affinities": name, "variant": variant, **waiting(change(weights))})
             print(name, variant, {k: round(v, 4) for k, v in list(found[-1].items())[2:]}, flush=True)
-        block = source(side + 2 * MARGIN - 2)
-        found.append({"affinities": name, "variant": "S first", **s_first(block), "one pass": one_pass(block)})
-        print(name, "S first", {k: round(v, 4) for k, v in list(found[-1].items())[2:]}, flush=True)
+        for box_vx in S_FIRST[name]:
+            block = source(box_vx + 2 * MARGIN - 2)
+            found.append({"affinities": name, "variant": f"S first, {box_vx}³", **s_first(block)})
+            found[-1]["one pass"] = one_pass(block)
+            print(name, found[-1]["variant"], {k: round(v, 6) for k, v in list(found[-1].items())[2:]}, flush=True)
     print(json.dumps({"side": side, "rows": found}))
 
 

@@ -11,6 +11,7 @@ a table a size, then a sheet extrapolated over the tree's levels, then one JSON 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import json
 import multiprocessing
@@ -20,19 +21,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from bench.scale_sheet import HEADER, Level, level_of, sheet, summary
-from bench.scale_tasks import RULES, TISSUE, Rig, Taken, path_of, rig_of, tier_taken
+from bench.scale_tasks import RULES, Rig, Taken, path_of, rig_of, taken_by, tier_taken
 from bench.scale_tissue import residual_of
 
 from emseg.pipeline.tier import Tier
 from emseg.tasks.arrays.forest import Up
-from emseg.tasks.arrays.phantom import phantom_affinities
 from emseg.tasks.arrays.rules import Rules
-from emseg.tasks.arrays.sweep import sweep, sweep_by_rounds
 from emseg.tasks.context import Context
 from emseg.tasks.exchange import is_done
-from emseg.tasks.volume.bbox import BBox
 
 SIDES = {"64M": 400, "512M": 800, "4G": 1600}
 LEAF_VX = 200  # halves of each size, so that all nodes of a level are whole; above it, every 256³ would be cut
@@ -57,14 +54,18 @@ def warmed() -> None:
 
 
 def _all_kernels() -> None:
-    box, cuts = BBox.sized((0, 0, 0), (24,) * 3), [[0, 12, 24]] * 3
-    weights = phantom_affinities(box, TISSUE).astype(np.uint16) * np.uint16(257)
-    sweep(weights, box, cuts, rules())
-    sweep_by_rounds(weights, box, cuts, rules())
+    """Every task of two tiny runs, one with a root and one with rounds, in this process."""
+    for above_level in (0, 1):
+        with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(None):
+            merge = {"rounds": {"above_level": above_level, "partitions": 2, "most": 40}}
+            levels_of(rig_of(Path(folder), 48, 16, merge), 48, here=True)
 
 
-def levels_of(rig: Rig, side: int) -> tuple[list[Level], dict[str, dict[str, float]]]:
-    """Run all tiers; what is read no more is deleted. Also what the residual of a middle node of each level is."""
+def levels_of(rig: Rig, side: int, here: bool = False) -> tuple[list[Level], dict[str, dict[str, float]]]:
+    """Run all tiers; what is read no more is deleted. Also what the residual of a middle node of each level is.
+
+    here: in this process, not in processes of their own.
+    """
     levels, residuals = [], {}
     context = Context(rig.plan.refs(rig.run.url), rig.run)
     ended = ""
@@ -74,7 +75,7 @@ def levels_of(rig: Rig, side: int) -> tuple[list[Level], dict[str, dict[str, flo
         keys = list(tier.keys())
         step = STEP if tier.kind == "relabel" and side**3 > ALL_LABELS_VX else 1
         start = time.perf_counter()
-        taken = tier_taken(rig, keys[::step])
+        taken = [taken_by(rig, key) for key in keys] if here else tier_taken(rig, keys[::step])
         levels.append(level_of(tier, taken, time.perf_counter() - start, step))
         print(levels[-1].line(), flush=True)
         if levels[-1].rows and (middle := _up_of(rig, tier, keys[len(keys) // 2])) is not None:

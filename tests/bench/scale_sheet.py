@@ -7,6 +7,7 @@ grew or shrank from level to level by the factor that is printed. Levels of the 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from emseg.tasks.volume.bbox import BBox
 from emseg.tasks.volume.tree import Tree
 
 FAR_SIDES = {"1 Tvx": 10_000, "1 PVx": 100_000}
-BUDGET = 2_000_000_000
+BUDGETS = (2_000_000_000, 16_000_000_000, 64_000_000_000)  # bytes of a node
 TASK_OBJECTS = 3  # a receipt, the begin and the end of an attempt
 
 
@@ -180,7 +181,13 @@ def sheet(values: dict[str, Any]) -> Iterator[str]:
         "MB"
     )
     for name, side in FAR_SIDES.items():
-        yield f"EXTRAPOLATED {name}: " + ", ".join(f"{k} {v:.3g}" for k, v in far(laws, leaf_vx, side).items())
+        yield f"EXTRAPOLATED {name}: " + _said(far(laws, leaf_vx, side))
+        for budget in BUDGETS:
+            yield f"  nodes of {budget / 1e9:.0f} GB: " + _said(above(laws, leaf_vx, side, budget))
+
+
+def _said(values: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.3g}" for name, value in values.items())
 
 
 def far(laws: Laws, leaf_vx: int, side: int) -> dict[str, float]:
@@ -188,13 +195,8 @@ def far(laws: Laws, leaf_vx: int, side: int) -> dict[str, float]:
     bbox = BBox.sized((0, 0, 0), (side,) * 3)
     tree = Tree(bbox, (leaf_vx,) * 3)
     held = [laws.surface * _open(tree, level) for level in range(tree.levels)]
-    fits = 0
-    for level in range(1, tree.levels + 1):
-        if laws.resident + laws.factor * laws.surface * _largest(tree, level) <= BUDGET:
-            fits = level
     nodes = sum(len(tree.nodes(level)) for level in range(1, tree.levels + 1))
     leaves = len(tree.leaves)
-    top = tree.levels if fits == tree.levels else fits
     return {
         "CPU s": side**3 * (laws.leaf_s + laws.label_s) + laws.node_s * sum(held),
         "of it nodes": laws.node_s * sum(held),
@@ -202,12 +204,21 @@ def far(laws: Laws, leaf_vx: int, side: int) -> dict[str, float]:
         "objects": leaves * laws.leaf_objects + nodes * (2 + 2 + 2 * TASK_OBJECTS),
         "root bytes": laws.resident + laws.factor * held[-1],
         "levels": tree.levels,
-        "last level within 2 GB": top,
-        "its nodes' side": max(tree.nodes(top).chunk_vx) if top else 0,
-        "bytes held above it": laws.surface * _open(tree, top) if top < tree.levels else 0,
-        "partitions of 2 GB": math.ceil(laws.factor * laws.surface * _open(tree, top) / BUDGET)
-        if top < tree.levels
-        else 0,
+    }
+
+
+def above(laws: Laws, leaf_vx: int, side: int, budget: int) -> dict[str, float]:
+    """Where the tree of such a cube ends if a node may take `budget` bytes, and what the rounds above it hold."""
+    tree = Tree(BBox.sized((0, 0, 0), (side,) * 3), (leaf_vx,) * 3)
+    peaks = [laws.resident + laws.factor * laws.surface * _largest(tree, n) for n in range(1, tree.levels + 1)]
+    level = sum(1 for _ in itertools.takewhile(lambda peak: peak <= budget, peaks))
+    held = laws.surface * _open(tree, level) if level < tree.levels else 0.0
+    return {
+        "last level": level,
+        "of": tree.levels,
+        "side of its nodes": leaf_vx * max(tree.leaves_a_side(level)),
+        "bytes held by the rounds": held,
+        "partitions": math.ceil(laws.factor * held / budget),
     }
 
 

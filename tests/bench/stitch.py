@@ -6,33 +6,35 @@ fib25/train.h5, predicted by the shipped model; thresholds of both programs are 
 Memory is peak RSS above what importing and compiling left, inputs in the form that each program needs: waterz takes
 float32 affinities, emseg the 8-bit codes as they are stored, with the table of what they weigh. emseg's segments of a
 whole chunk are uint32 numbers in the memory of its labels, and a table of their uint64 ids; waterz gives uint64 ids.
+Quantiles: emseg counts all edges of a contact, as waterz does where its last parameter, initialisation by the greatest
+affinity, is off ("waterz quantile50"); aff50_his256 has it on.
 """
 
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 from bench.measured import in_process, measure, silent
+from bench.two_workers import STEPS, box_of, measure_two
 
 from emseg.tasks.arrays.coded import Affinities, Coded
 from emseg.tasks.arrays.contacts import contact_rows
 from emseg.tasks.arrays.contingency import contingency
 from emseg.tasks.arrays.fragments import fragments
-from emseg.tasks.arrays.leaf import LeafResult, leaf
+from emseg.tasks.arrays.leaf import LeafResult, leaf, leaf_clusters
 from emseg.tasks.arrays.relabel import apply_table, number_segments, segment_numbers
-from emseg.tasks.arrays.rules import Rules
+from emseg.tasks.arrays.rules import Linkage, Rules
 from emseg.tasks.arrays.scores import scores
-from emseg.tasks.arrays.sides import weights_box
+from emseg.tasks.arrays.settle import settle
 from emseg.tasks.arrays.sweep import sweep
 from emseg.tasks.arrays.weights import LINEAR_UINT8
 from emseg.tasks.volume.bbox import BBox
@@ -40,8 +42,8 @@ from emseg.tasks.volume.bbox import BBox
 DATA = Path(os.environ.get("EMSEG_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
 LOW, HIGH, SCORE = "0.1", "0.98", "0.4"
 RULES = Rules.of(LOW, HIGH, 0, SCORE)  # the size rule off: waterz has none
+SIZED = Rules.of(LOW, HIGH, 200, SCORE)  # with the size rule of a plan's default
 REPEATS = 3
-CORES = 8  # of the two workers
 
 
 def loaded(path: str) -> np.ndarray:
@@ -59,14 +61,9 @@ def floats_of_codes(codes_CZYX: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(codes_CZYX[::-1].astype(np.float32) / 255)
 
 
-def box_of(array_CZYX: Affinities) -> BBox:
-    """Box at the origin."""
-    return BBox.sized((0, 0, 0), array_CZYX.shape[:0:-1])
-
-
-def emseg_whole(weights_CZYX: Affinities) -> tuple[LeafResult, np.ndarray]:
+def emseg_whole(weights_CZYX: Affinities, rules: Rules = RULES) -> tuple[LeafResult, np.ndarray]:
     """Fragments, rows, S and A of one chunk; its labels become segment numbers, whose uint64 ids come beside them."""
-    result = leaf(weights_CZYX, box_of(weights_CZYX), box_of(weights_CZYX), RULES)
+    result = leaf(weights_CZYX, box_of(weights_CZYX), box_of(weights_CZYX), rules)
     numbers, ids = segment_numbers(result.forest)
     number_segments(result.labels_ZYX, numbers)
     return result, ids
@@ -100,10 +97,11 @@ def report(values: dict[str, Any]) -> None:
     print(json.dumps(values))
 
 
-def measure_emseg(path: str) -> None:
+def measure_emseg(path: str, linkage: Linkage = "mean") -> None:
     """The whole chunk."""
-    emseg_whole(weights_of_codes(loaded(path)[:, :32, :32, :32]))
-    found = measure(lambda: weights_of_codes(loaded(path)), emseg_whole, REPEATS)
+    rules = replace(RULES, linkage=linkage)
+    emseg_whole(weights_of_codes(loaded(path)[:, :32, :32, :32]), rules)
+    found = measure(lambda: weights_of_codes(loaded(path)), lambda a: emseg_whole(a, rules), REPEATS)
     result, _ = found.pop("result")
     report({**found, "fragments": len(result.forest.fragment)})
 
@@ -118,7 +116,7 @@ def measure_waterz(path: str, scoring: str) -> None:
 
 
 def measure_kernels(path: str) -> None:
-    """Fragments against cc3d, rows, relabel against fastremap."""
+    """Fragments against cc3d, rows, size rule and agglomeration, relabel against fastremap."""
     import cc3d
     import fastremap
 
@@ -128,74 +126,24 @@ def measure_kernels(path: str) -> None:
     ids = np.concatenate([np.zeros(1, np.uint64), pieces.piece_ids])
     labels_ZYX = pieces.labels_ZYX
     named = dict(enumerate(ids.tolist()))
+    rows, closed = contact_rows(labels_ZYX, weights_CZYX, box), np.zeros(len(pieces.piece_ids), np.uint8)
+    clusters = leaf_clusters(pieces.piece_ids, pieces.voxels, rows, closed, RULES)
     wide = labels_ZYX.astype(np.uint64)  # fastremap keeps the dtype, and ids need 64 bits
     work: dict[str, Callable[[Any], Any]] = {
         "fragments": lambda _: fragments(weights_CZYX, box, box, RULES),
         "cc3d": lambda _: cc3d.connected_components(labels_ZYX, connectivity=6),
         "rows": lambda _: contact_rows(labels_ZYX, weights_CZYX, box),
+        "settle": lambda _: settle(clusters, RULES),
         "relabel": lambda _: apply_table(labels_ZYX, ids),
         "fastremap": lambda _: fastremap.remap(wide, named, in_place=False),
     }
     report({name: measure(lambda: None, run, REPEATS)["seconds"] for name, run in work.items()})
 
 
-def _worker(path: str, cores: list[BBox], barrier: Any, out: Any) -> None:
-    codes = loaded(path)
-    whole = box_of(codes)
-    parts = [weights_of_codes(codes[(slice(None), *weights_box(core, whole).slices_ZYX((0, 0, 0)))]) for core in cores]
-    leaf(parts[0], cores[0], whole, RULES)  # compiled
-    barrier.wait()
-    start = time.perf_counter()
-    for part, core in zip(parts, cores, strict=True):
-        leaf(part, core, whole, RULES)
-    out.put(time.perf_counter() - start)
-
-
-def measure_two(path: str) -> None:
-    """Two workers on eight chunks, reading excluded, and the tree above them; and one core on one chunk."""
-    codes = loaded(path)
-    whole = box_of(codes)
-    half = [(n + 1) // 2 for n in whole.size]
-    cuts = [[0, h, n] for h, n in zip(half, whole.size, strict=True)]
-    cores = [
-        BBox.of([c[i] for c, i in zip(cuts, at, strict=True)], [c[i + 1] for c, i in zip(cuts, at, strict=True)])
-        for at in np.ndindex(2, 2, 2)
-    ]
-    context = multiprocessing.get_context("spawn")
-    barrier, out = context.Barrier(2), context.Queue()
-    processes = [context.Process(target=_worker, args=(path, cores[n::2], barrier, out)) for n in range(2)]
-    for process in processes:
-        process.start()
-    leaves_s = max(out.get() for _ in processes)
-    for process in processes:
-        process.join()
-    weights_CZYX = weights_of_codes(codes)
-    emseg_whole(weights_CZYX[:, :32, :32, :32])
-    start = time.perf_counter()
-    parts_s = _leaves_alone(weights_CZYX, whole, cores)
-    all_s = _timed(lambda: sweep(weights_CZYX, whole, cuts, RULES))
-    read_s = _timed(lambda: loaded(path))
-    one_s = _timed(lambda: emseg_whole(weights_CZYX))
-    report(
-        {
-            "leaves": leaves_s,
-            "above": max(0.0, all_s - parts_s),
-            "one": one_s,
-            "read": read_s,
-            "wall": time.perf_counter() - start,
-        }
-    )
-
-
-def _leaves_alone(weights_CZYX: Affinities, whole: BBox, cores: list[BBox]) -> float:
-    parts = [weights_CZYX[(slice(None), *weights_box(core, whole).slices_ZYX((0, 0, 0)))] for core in cores]
-    return _timed(lambda: [leaf(part, core, whole, RULES) for part, core in zip(parts, cores, strict=True)])
-
-
-def _timed(work: Callable[[], Any]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+def measure_workers(path: str) -> None:
+    """Two workers on eight chunks beside one core on one chunk, without and with the size rule."""
+    both = {"no size rule": RULES, "size rule": SIZED}
+    report({n: measure_two(path, r, REPEATS, lambda codes, r=r: emseg_whole(codes, r)[1]) for n, r in both.items()})
 
 
 def predicted(low: int, high: int) -> tuple[np.ndarray, np.ndarray]:
@@ -262,10 +210,13 @@ def measure_vi() -> None:
 
 SCORINGS = {
     "waterz": "OneMinus<MeanAffinity<RegionGraphType, ScoreValue>>",
+    "waterz quantile50": "OneMinus<HistogramQuantileAffinity<RegionGraphType, 50, ScoreValue, 256, false>>",
+    "waterz quantile85": "OneMinus<HistogramQuantileAffinity<RegionGraphType, 85, ScoreValue, 256, false>>",
     "waterz aff50_his256": "OneMinus<HistogramQuantileAffinity<RegionGraphType, 50, ScoreValue, 256>>",
     "waterz aff85_his256": "OneMinus<HistogramQuantileAffinity<RegionGraphType, 85, ScoreValue, 256>>",
 }
-ALONE = {"emseg": measure_emseg, "kernels": measure_kernels, "two": measure_two}
+QUANTILES: tuple[Linkage, ...] = ("quantile50", "quantile85")
+ALONE = {"emseg": measure_emseg, "kernels": measure_kernels, "two": measure_workers}
 
 
 def main() -> None:
@@ -279,10 +230,11 @@ def main() -> None:
         with h5py.File(DATA / "fib25" / "trial_affinities_b.h5") as file:
             np.save(path, file["affinities"][:, :side, :side, :side])
         found = {name: in_process(__file__, name, path) for name in ALONE}
+        ours = {f"emseg {linkage}": in_process(__file__, "emseg", path, linkage) for linkage in QUANTILES}
         peers = {name: in_process(__file__, "waterz", path, scoring) for name, scoring in SCORINGS.items()}
     scored = in_process(__file__, "vi")
-    print_table(side, found, peers, scored)
-    print(json.dumps(summary(side, found, peers["waterz"], scored)))
+    print_table(side, found, {**ours, **peers}, scored)
+    print(json.dumps(summary(side, found, {**ours, **peers}, scored)))
 
 
 def print_table(side: int, found: dict[str, Any], peers: dict[str, Any], scored: dict[str, Any]) -> None:
@@ -297,29 +249,37 @@ def print_table(side: int, found: dict[str, Any], peers: dict[str, Any], scored:
     print(f"{'kernel':<26}{'seconds':>9}{'Mvx/s':>8}")
     for name, seconds in found["kernels"].items():
         print(f"{name:<26}{seconds:>9.3f}{voxels / seconds / 1e6:>8.1f}")
-    two = found["two"]
-    print(
-        f"two workers on eight chunks: leaves {two['leaves']:.2f} s + tree {two['above']:.2f} s, one core on one chunk "
-        f"{two['one']:.2f} s (reading, left out: {two['read']:.2f} s)"
-    )
+    for name, two in found["two"].items():
+        print(
+            f"two workers on eight chunks, {name}: leaves {two['leaves']:.2f} s + tree {two['above']:.2f} s + segments "
+            f"{two['down']:.2f} s (processor {two['cpu']:.2f} s), one core on one chunk {two['one']:.2f} s (processor "
+            f"{two['one_cpu']:.2f} s; left out: reading {two['read']:.2f} s, "
+            f"passing tables and faces between processes {two['handing']:.2f} s)"
+        )
     print(f"VI on 120-149: emseg {scored['vi']:.3f} with {scored['rules']} (low, size, threshold)")
     print(f"VI on 120-149: waterz {scored['vi_waterz']:.3f} with {scored['rules_waterz']} (low, threshold)")
 
 
-def summary(side: int, found: dict[str, Any], waterz: dict[str, Any], scored: dict[str, Any]) -> dict[str, Any]:
+def summary(side: int, found: dict[str, Any], others: dict[str, Any], scored: dict[str, Any]) -> dict[str, Any]:
     """The last line."""
-    ours, kernels, two = found["emseg"], found["kernels"], found["two"]
+    ours, kernels, two, sized = found["emseg"], found["kernels"], *found["two"].values()
+    waterz, by_quantile = others["waterz"], {q: (others[f"emseg {q}"], others[f"waterz {q}"]) for q in QUANTILES}
     return {
         "voxels": side**3,
         "speed_vs_waterz": waterz["seconds"] / ours["seconds"],
         "memory_vs_waterz": ours["bytes"] / waterz["bytes"],
+        **{f"speed_vs_waterz_{q}": theirs["seconds"] / mine["seconds"] for q, (mine, theirs) in by_quantile.items()},
+        **{f"memory_vs_waterz_{q}": mine["bytes"] / theirs["bytes"] for q, (mine, theirs) in by_quantile.items()},
         "vi": scored["vi"],
         "vi_waterz": scored["vi_waterz"],
         "fragments": ours["fragments"],
         "fragments_waterz": waterz["fragments"],
         "fragments_vs_cc3d": kernels["fragments"] / kernels["cc3d"],
         "relabel_vs_fastremap": kernels["relabel"] / kernels["fastremap"],
-        "two_workers_vs_one": (two["leaves"] + two["above"]) / two["one"],
+        "two_workers_vs_one": sum(two[name] for name in STEPS) / two["one"],
+        "two_workers_vs_one_cpu": two["cpu"] / two["one_cpu"],
+        "two_workers_vs_one_size_rule": sum(sized[name] for name in STEPS) / sized["one"],
+        "two_workers_vs_one_size_rule_cpu": sized["cpu"] / sized["one_cpu"],
         "leaf_bytes_per_voxel": ours["bytes"] / side**3,
     }
 

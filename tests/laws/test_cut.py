@@ -18,9 +18,9 @@ from emseg.tasks.volume.errors import CorruptChunkError
 STEPS = (1, 1200, 6553, 20000)  # above the run's threshold, as weights; 65535 is probability 1
 
 
-def _different(seed: int) -> list[tuple[int, str, int]]:
+def _different(seed: int, family: str = "any") -> list[tuple[int, str, int]]:
     """The kinds of grid, and steps up, whose cut is not the fresh run."""
-    found, case = [], law_case(seed)
+    found, case = [], law_case(seed, family)
     higher = [replace(case.rules, w_mean=min(65535, case.rules.w_mean + step)) for step in STEPS]
     fresh = [sweep(case.weights_CZYX, case.bbox, whole(case.bbox), rules, case.excluded_ZYX) for rules in higher]
     for kind in GRIDS:
@@ -34,9 +34,10 @@ def _different(seed: int) -> list[tuple[int, str, int]]:
 
 
 @in_parts
-def test_a_cut_gives_the_bytes_of_a_fresh_run(seeds: range) -> None:
+@pytest.mark.parametrize("family", ["any", "quantile"])
+def test_a_cut_gives_the_bytes_of_a_fresh_run(family: str, seeds: range) -> None:
     """Over tie-heavy volumes and every kind of grid, with dust, cutting higher equals running higher on one chunk."""
-    assert [found for seed in seeds for found in _different(seed)] == []
+    assert [found for seed in seeds for found in _different(seed, family)] == []
 
 
 def test_a_cut_that_keeps_lost_clusters_together_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:

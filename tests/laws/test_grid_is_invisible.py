@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from laws.counts import CONTROL_CASES, in_parts
-from laws.volumes import FAMILIES, GRIDS, Case, cuts_of, law_case, random_case, whole
+from laws.volumes import FAMILIES, GRIDS, QUANTILE_RULES, Case, cuts_of, law_case, random_case, whole
 from oracles.stitching import single_pass
 
 from emseg.tasks.arrays import inside
@@ -28,6 +28,8 @@ from emseg.tasks.arrays.settle import Clusters, settle
 from emseg.tasks.arrays.sides import excluded_box
 from emseg.tasks.arrays.size_rule import Joined, MaxRows, PartColumns, size_rule
 from emseg.tasks.arrays.sweep import climb, sweep
+from emseg.tasks.arrays.weight_bins import WeightBins
+from emseg.tasks.arrays.weights import BIN_WEIGHT
 from emseg.tasks.volume.bbox import BBox
 from emseg.tasks.volume.errors import CorruptChunkError
 
@@ -43,7 +45,7 @@ def run(case: Case, cuts: list[list[int]]) -> tuple[bytes, bytes]:
 @in_parts
 @pytest.mark.parametrize("family", FAMILIES)
 def test_any_grid_gives_the_bytes_of_one_chunk(family: str, seeds: range) -> None:
-    """Tie-heavy volumes, by mean and by max, masked and with dust: each kind of grid gives what one chunk gives."""
+    """Tie-heavy volumes, by mean, max and quantile, masked and with dust: each grid gives what one chunk gives."""
     assert [found for seed in seeds for found in _different(law_case(seed, family), seed)] == []
 
 
@@ -56,7 +58,17 @@ def _different(case: Case, seed: int) -> list[tuple[int, str]]:
 @pytest.mark.parametrize("seed", range(24))
 def test_one_chunk_gives_what_the_oracle_says(seed: int) -> None:
     """The kernels agree with plain Python on a whole volume: fragments, size rule, mean, dust, exclusion."""
+    _require_the_oracles(random_case(seed, 4, 9))
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_one_chunk_gives_what_the_oracle_says_of_quantiles(seed: int) -> None:
+    """So they do where quantiles of the weights decide, which plain Python sorts."""
     case = random_case(seed, 4, 9)
+    _require_the_oracles(replace(case, rules=QUANTILE_RULES[seed % len(QUANTILE_RULES)]))
+
+
+def _require_the_oracles(case: Case) -> None:
     fragments, segments = single_pass(case.weights_CZYX, case.bbox, case.rules, case.excluded_ZYX)
     swept = sweep(case.weights_CZYX, case.bbox, whole(case.bbox), case.rules, case.excluded_ZYX)
     assert np.array_equal(swept.fragments_ZYX, fragments)
@@ -143,6 +155,22 @@ def _ties_by_cluster(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(settling, "agglomeration", named)
 
 
+def _quantiles_of_quantiles(patch: pytest.MonkeyPatch) -> None:
+    """A contact goes on as its score and its edges, not as its histogram."""
+
+    def averaged(frozen: np.ndarray, voxels: np.ndarray, rows: MeanRows, w_mean: int, linkage: Linkage) -> Agglomerated:
+        means = agglomeration(frozen, voxels, rows, w_mean, linkage)
+        if means.rows.bins is None:
+            return means
+        n, bins = len(means.rows.u), means.rows.bins
+        row = np.repeat(np.arange(n), bins.length)
+        edges = np.bincount(row, bins.count, n).astype(np.uint32)
+        one = WeightBins(np.ones(n, np.uint16), (means.rows.sum // BIN_WEIGHT).astype(np.uint8), edges)
+        return replace(means, rows=replace(means.rows, bins=one))
+
+    patch.setattr(settling, "agglomeration", averaged)
+
+
 def _one_tie_field(patch: pytest.MonkeyPatch) -> None:
     """The size rule breaks its ties by the greatest edge key, as the mean does."""
 
@@ -195,6 +223,8 @@ BROKEN = [
     (_nothing_waits, "max"),
     (_join_keys_ignored, "any"),
     (_ties_by_cluster, "any"),
+    (_quantiles_of_quantiles, "quantile"),
+    (_nothing_waits, "quantile"),
     (_one_tie_field, "any"),
     (_masked_in_its_core_only, "mask"),
     (_dust_of_a_leaf, "dust"),
@@ -205,8 +235,8 @@ BROKEN = [
 def test_a_broken_rule_breaks_the_law(
     breaks: Callable[[pytest.MonkeyPatch], None], family: str, monkeypatch: pytest.MonkeyPatch, record_property: Any
 ) -> None:
-    """Nothing waits, join keys ignored, ids break ties, one tie field for both, a mask without its margin, dust by
-    leaf: each gives some grid other bytes."""
+    """Nothing waits, join keys ignored, ids break ties, quantiles of quantiles, one tie field for both, a mask without
+    its margin, dust by leaf: each gives some grid other bytes."""
     breaks(monkeypatch)
     seeds = next((n + 1 for n in range(CONTROL_CASES) if _shows(law_case(n, family), n)), None)
     record_property("seeds", seeds)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from bench.scale import measured, report, rules
-from bench.scale_sheet import Level, far, laws_of, open_voxels
+from bench.scale_sheet import Level, above, far, laws_of, open_voxels
 from bench.scale_tasks import STORAGE_VX, TISSUE
 
 from emseg.tasks.arrays.phantom import phantom_affinities
@@ -62,12 +63,15 @@ def test_a_rig_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
 
 
 def test_the_sheet_counts_what_a_larger_tree_has(tmp_path: Path) -> None:
-    """Extrapolating to the size that was run gives the bytes that its nodes held."""
+    """Extrapolating to the size that was run gives its tree; a budget ends the tree where nodes no longer fit."""
     found = measured(SIDE, 32, tmp_path)
     levels = [Level(**raw) for raw in found["levels"]]
-    held = [level for level in levels if level.held_bytes]
-    said = far(laws_of(levels), 32, SIDE)
-    assert said["levels"] == len(held) == 3
-    assert said["objects"] > found["objects"]
-    core = BBox.sized((0, 0, 0), (32, 32, 32))
-    assert open_voxels(core, BOX) == 3 * 32**2
+    laws = laws_of(levels)
+    assert far(laws, 32, SIDE)["levels"] == sum(level.held_bytes > 0 for level in levels) == 3
+    assert far(laws, 32, SIDE)["objects"] > found["objects"]
+    assert above(laws, 32, SIDE, 1 << 40)["last level"] == 3
+    known = replace(laws, surface=40.0, factor=4.0, resident=3e8)  # a node over leaves of 32³ takes 8 MB more
+    small = above(known, 32, 100 * SIDE, 316_000_000)
+    assert small["last level"] == 1 < small["of"]
+    assert small["partitions"] > 1
+    assert open_voxels(BBox.sized((0, 0, 0), (32, 32, 32)), BOX) == 3 * 32**2

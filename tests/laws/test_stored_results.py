@@ -183,6 +183,28 @@ def test_imported_affinities_give_what_the_oracle_says(tmp_path: Path, channels:
         assert np.array_equal(open_layer(f"{run.url}/layers/{name}").read_ZYX(box), wanted)
 
 
+@pytest.mark.parametrize("linkage", ["quantile50", "quantile85"])
+def test_quantiles_do_not_see_the_grid(tmp_path: Path, linkage: str) -> None:
+    """Three grids of a run by a quantile store the same objects, and what plain Python says."""
+    box = BBox.sized((-3, 4, 9), (10, 9, 8))
+    codes = np.random.default_rng(6).integers(0, 256, (3, *box.shape_ZYX)).astype(np.uint8)
+    url = str(tmp_path / "affinities")
+    create_layer(url, LayerSpec("image", "uint8", 3, box, (8, 8, 8), (16, 16, 16))).write(box, codes)
+    merge = {"min_size_vx": 3, "threshold": "0.45", "linkage": linkage}
+    shared = {"merge": merge, "relabel": {"chunk_vx": (16, 16, 16)}}
+    grids = [{**shared, "fragment": {"chunk_vx": chunk}} for chunk in ((64, 64, 64), (5, 4, 3), (3, 9, 5))]
+    where = {"affinities": {"layer": url}}
+    runs = [finished(tmp_path / str(n), **where, stages=grid) for n, grid in enumerate(grids)]
+    for layer in ("fragments", "segmentation"):
+        first, *others = (digests(run, layer) for run in runs)
+        assert all(other == first for other in others)
+    rules = rules_of(RunConfig.model_validate({"run": "x", **where, "stages": grids[0]}))
+    segments = single_pass(codes.astype(np.uint16) * np.uint16(257), box, rules)[1]
+    assert rules.linkage == linkage
+    assert 1 < len(np.unique(segments)) < len(np.unique(open_layer(f"{runs[0].url}/layers/fragments").read_ZYX(box)))
+    assert np.array_equal(open_layer(f"{runs[0].url}/layers/segmentation").read_ZYX(box), segments)
+
+
 def test_affinities_that_are_none_are_refused_with_their_place(tmp_path: Path) -> None:
     """NaN in an imported layer stops its leaf, and the message says where."""
     box = BBox.sized((0, 0, 0), (8, 8, 8))

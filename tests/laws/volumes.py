@@ -17,8 +17,14 @@ RULES = [
     Rules.of("0.02", "0.98", 12, "0.7", 0, "max"),
     Rules.of("0.3", "0.9", 30, "0.8", 9, "max"),
 ]
+QUANTILE_RULES = [
+    Rules.of("0.02", "0.98", 12, "0.5", 0, "quantile50"),
+    Rules.of("0.3", "0.9", 20, "0.6", 9, "quantile85"),
+    Rules.of("0.1", "1", 6, "0.3", 0, "quantile75"),
+    Rules.of("0.02", "0.98", 12, "0.75", 0, "quantile85"),
+]
 LEVELS = (3, 5, 9, 256)
-FAMILIES = ("mean", "max", "mask", "dust")
+FAMILIES = ("mean", "max", "quantile", "mask", "dust")
 GRIDS = ("aligned", "non-dividing", "one voxel last", "slabs", "irregular")
 
 
@@ -48,7 +54,8 @@ def random_case(seed: int, low: int = 6, high: int = 15) -> Case:
 def law_case(seed: int, family: str = "any") -> Case:
     """Case number `seed` of a law, most of them small.
 
-    family: mean or max linkage; mask: excluded voxels, sections and blocks; dust: small segments fall; any: all mixed.
+    family: mean, max or quantile linkage; mask: excluded voxels, sections and blocks; dust: small segments fall; any:
+    all mixed, but for quantiles, which rounds do not know.
     """
     case = random_case(seed, *((6, 15) if seed // 24 % 4 == 0 else (5, 11)))
     rng = np.random.default_rng(seed + 3000)
@@ -56,8 +63,8 @@ def law_case(seed: int, family: str = "any") -> Case:
         return replace(case, excluded_ZYX=_mask(rng, case.bbox.shape_ZYX))
     if family == "dust":
         return replace(case, rules=replace(case.rules, dust_vx=int(rng.integers(4, 60))))
-    if family in ("mean", "max"):
-        rules = [r for r in RULES if r.linkage == family]
+    if family in ("mean", "max", "quantile"):
+        rules = QUANTILE_RULES if family == "quantile" else [r for r in RULES if r.linkage == family]
         return replace(case, rules=rules[seed // 4 % len(rules)])
     return case
 

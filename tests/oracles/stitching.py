@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
 
@@ -12,7 +13,7 @@ from emseg.tasks.arrays.rules import Rules
 from emseg.tasks.volume.bbox import BBox
 
 Voxel = tuple[int, int, int]
-Row = dict[str, int]
+Row = dict[str, Any]
 
 
 def voxel_code(xyz: tuple[int, ...]) -> int:
@@ -114,7 +115,7 @@ def contact_rows(edges: list[Any], fragment: dict[Voxel, int]) -> dict[tuple[int
     for weight, key, upper, lower in edges:
         u, v = fragment.get(upper), fragment.get(lower)
         if u is not None and v is not None and u != v:
-            row = {"sum": weight, "count": 1, "max": weight, "last": key, "best": key}
+            row = {"sum": weight, "count": 1, "max": weight, "last": key, "best": key, "weights": (weight,)}
             pair = (min(u, v), max(u, v))
             rows[pair] = parallel(rows[pair], row) if pair in rows else row
     return rows
@@ -129,6 +130,7 @@ def parallel(a: Row, b: Row) -> Row:
         "max": better["max"],
         "last": max(a["last"], b["last"]),
         "best": better["best"],
+        "weights": a["weights"] + b["weights"],
     }
 
 
@@ -160,7 +162,15 @@ def score(row: Row, rules: Rules) -> tuple[Fraction, int]:
     """What a row comes by in the agglomeration, least first: minus its score, then its tie key."""
     if rules.linkage == "max":
         return Fraction(-row["max"]), row["best"]
+    if rules.linkage != "mean":
+        return -Fraction(quantile(row["weights"], int(rules.linkage.removeprefix("quantile")))), row["last"]
     return -Fraction(row["sum"], row["count"]), row["last"]
+
+
+def quantile(weights: Iterable[int], percent: int) -> int:
+    """Weight of the bin, one of 256, of the edge that so many percent of the others do not pass."""
+    bins = sorted(w // 256 for w in weights)
+    return 257 * bins[percent * len(bins) // 100]
 
 
 def agglomerate(rows: dict[tuple[int, int], Row], rules: Rules) -> Sets:

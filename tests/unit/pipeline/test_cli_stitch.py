@@ -67,6 +67,18 @@ def test_an_audit_says_what_it_made_again(work: Path) -> None:
     assert values["voxels"] > 0
 
 
+def test_an_audit_makes_histograms_again(work: Path) -> None:
+    """A run by a quantile, done by local workers, is what its nodes give over other grids."""
+    text = (work / "run.yaml").read_text().replace("run: run", "run: median")
+    (work / "median.yaml").write_text(text.replace("{threshold: 0.5,", "{linkage: quantile50, threshold: 0.6,"))
+    done = emseg("run", "median.yaml", "--workers", "2", cwd=work)
+    assert done.returncode == 0, done.stderr
+    done = emseg("stitch", "median", "--verify", "3", "--workers", "1", "--json", cwd=work)
+    assert done.returncode == 0, done.stderr
+    values = json.loads(done.stdout)
+    assert (values["nodes"], values["different"]) == (3, 0)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

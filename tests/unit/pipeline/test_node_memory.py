@@ -69,6 +69,20 @@ def test_a_budget_that_nothing_fits_is_refused(merge, words):
         rounds_of(CUBE, merge)
 
 
+def test_quantiles_are_refused_where_rounds_would_be_needed() -> None:
+    """Rounds know no histograms: the message names the memory that the root needs, and with it a root is planned."""
+    small = MergeStage(node_bytes=node_bytes(CUBE, 1, "quantile85"), linkage="quantile85")
+    needed = max(node_bytes(CUBE, level, "quantile85") for level in range(1, CUBE.levels + 1))
+    with pytest.raises(ConfigError, match=f"quantile85: rounds.*node_bytes be {needed} or more"):
+        rounds_of(CUBE, small)
+    assert rounds_of(CUBE, MergeStage(node_bytes=needed, linkage="quantile85")) is None
+
+
+def test_histograms_are_priced() -> None:
+    """A node needs more where a quantile links than where the mean does."""
+    assert node_bytes(CUBE, 1, "quantile50") > node_bytes(CUBE, 1, "max") == node_bytes(CUBE, 1)
+
+
 def test_a_dry_run_prices_the_tree_and_its_rounds() -> None:
     """Each level, the entry to the rounds and a partition have a predicted size; a partition is within the budget."""
     merge = MergeStage(node_bytes=node_bytes(CUBE, 1))

@@ -9,6 +9,7 @@ import pytest
 from oracles.waiting import agglomerate
 
 from emseg.tasks.arrays.agglomeration import Agglomerated, MeanRows, agglomeration
+from emseg.tasks.arrays.weight_bins import WeightBins
 from emseg.tasks.volume.errors import CorruptChunkError, LimitError
 
 CLUSTERS = 30
@@ -84,6 +85,26 @@ def test_a_score_that_no_edges_give_is_refused(score: tuple[int, int]) -> None:
     """No voxel edges, or a mean above the greatest weight: the row is damaged."""
     with pytest.raises(CorruptChunkError, match="mean weight"):
         _run({(0, 1): (*score, 1)}, set(), 1)
+
+
+def test_a_quantile_needs_histograms_and_others_refuse_them() -> None:
+    """Rows of another linkage, or of a run before, are damaged rows."""
+    columns = [np.array([n], t) for n, t in ((0, np.int64), (1, np.int64), (5, np.uint64), (1, np.uint32))]
+    bins = WeightBins(np.ones(1, np.uint16), np.array([9], np.uint8), np.ones(1, np.uint32))
+    for given, linkage in ((None, "quantile50"), (bins, "mean"), (WeightBins.empty(), "quantile50")):
+        rows = MeanRows(*columns, np.ones(1, np.uint64), bins=given)
+        with pytest.raises(CorruptChunkError, match="run the task again"):
+            agglomeration(np.zeros(2, bool), np.ones(2, np.uint64), rows, 1, linkage)
+
+
+def test_histograms_that_cannot_be_counted_are_an_error() -> None:
+    """Parallel contacts of more than 2^32 - 1 edges together stop the node."""
+    ends = np.zeros(2, np.int64), np.ones(2, np.int64)
+    count = np.array([2**32 - 1, 1], np.uint32)
+    bins = WeightBins(np.ones(2, np.uint16), np.array([3, 4], np.uint8), count)
+    rows = MeanRows(*ends, np.zeros(2, np.uint64), np.ones(2, np.uint32), np.arange(2, dtype=np.uint64), bins=bins)
+    with pytest.raises(LimitError, match="4294967296 voxel edges"):
+        agglomeration(np.zeros(2, bool), np.ones(2, np.uint64), rows, 1, "quantile85")
 
 
 def test_nothing_merges_in_an_empty_graph() -> None:

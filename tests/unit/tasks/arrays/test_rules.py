@@ -21,6 +21,12 @@ def test_rules_of_a_tree_without_weights_hold_dust() -> None:
         Rules.dust_only(-1)
 
 
+def test_only_a_quantile_has_a_least_bin() -> None:
+    """The bin that counts as the threshold or more: of an 8-bit code, the code itself."""
+    assert Rules.of("0.02", "0.98", 0, "0.6", linkage="quantile75").least_bin == 153
+    assert Rules.of("0.02", "0.98", 0, "0.6", linkage="max").least_bin is None
+
+
 @pytest.mark.parametrize(
     ("low", "high", "small", "mean", "dust"),
     [(0, 9, 1, 1, 0), (9, 8, 1, 1, 0), (1, 65536, 1, 1, 0), (1, 2, -1, 1, 0), (1, 2, 1, 65536, 0), (1, 2, 1, 1, -1)],

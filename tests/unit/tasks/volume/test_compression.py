@@ -81,3 +81,11 @@ def test_an_unknown_encoding_is_refused():
     """A content encoding that emseg does not know is named."""
     with pytest.raises(CorruptChunkError, match="'lzma' is unknown"):
         decompressed(b"", "lzma", 10, "a")
+
+
+def test_a_column_that_stands_twice_costs_little_more_than_once():
+    """Equal content is found megabytes back, and a decoder with default limits reads the frame."""
+    column = np.random.default_rng(0).integers(0, 256, 6 << 20, np.uint8).tobytes()
+    stored = compressed(column + column, "zstd")
+    assert len(stored) < 1.05 * len(column)
+    assert zstandard.ZstdDecompressor().decompress(stored) == column + column
