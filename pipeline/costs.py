@@ -18,6 +18,7 @@ from emseg.models.spec import ModelSpec
 from emseg.pipeline.node_memory import level_bytes, node_bytes
 from emseg.pipeline.plan import Plan
 from emseg.pipeline.tier import Tier
+from emseg.tasks.arrays.rules import PERCENT
 from emseg.tasks.volume.grid import Grid
 from emseg.tasks.volume.info import LayerSpec, new_info, parse_scale
 from emseg.tasks.volume.tree import Tree
@@ -28,6 +29,7 @@ TORCH_BYTES = 250 << 20  # more, of one with a network
 LEAF_BYTES = 60  # per voxel of a leaf's read box, 15 voxels a fragment; real ones need 12 (tests/bench/leaf_bytes.py)
 FROM_FLOAT_BYTES = 60  # per voxel: three channels as float64, twice, and as weights
 GIVEN_BYTES = 16  # per voxel more of a leaf over given fragments: uint64 as stored, and as decoded
+BINS_BYTES = 24  # per voxel more where a quantile links: histograms of 1.2 edges a voxel, 15 voxels a fragment; counted
 INSTANCE_BYTES = 32  # per voxel of a chunk: stored and decoded labels, runs, numbers, slabs
 INSTANCE_READ_BYTES = 4  # per voxel of a chunk's file; files are mostly compressed, of uint8 to uint64
 MATCH_BYTES = 48  # per voxel of a seam: two slabs, their parts, runs, keys
@@ -182,6 +184,7 @@ def _fragment(price: Price, tier: Tier, source: Voxel) -> None:
     reading = source.bytes + 3 * source.itemsize  # all channels, then a copy of three
     turning = FROM_FLOAT_BYTES if source.itemsize == FLOAT_BYTES else 0
     per_voxel = max(LEAF_BYTES, reading, turning) + (GIVEN_BYTES if given else 0)
+    per_voxel += BINS_BYTES if tier.fields["rules"].get("linkage") in PERCENT else 0
     price.peak_bytes_per_task["fragment"] = PROCESS_BYTES + _largest(tier.grid, 1) * per_voxel
 
 

@@ -100,3 +100,14 @@ def test_the_estimated_peak_of_a_network_holds(tmp_path: Path) -> None:
     planned, run = finished(tmp_path, {"source": image, "layers": {"chunk_vx": (16, 16, 16)}, "stages": stages})
     peak = (Ledger(run).receipt("predict/0_0_0") or {})["run"]["peak_bytes"]
     assert 0.5 < peak / planned.price().peak_bytes_per_task["predict"] < 1.1
+
+
+def test_a_leaf_with_histograms_is_priced_higher(tmp_path: Path) -> None:
+    """Where a quantile links, a leaf keeps more per voxel."""
+    url = affinities(tmp_path, 16, "uint8", 3)
+    peaks = []
+    for linkage in ("mean", "quantile50"):
+        values = {"run": str(tmp_path), "affinities": {"layer": url}, "stages": {"merge": {"linkage": linkage}}}
+        planned = plan_run(RunConfig.model_validate(values))
+        peaks.append(planned.price().peak_bytes_per_task["fragment"])
+    assert peaks[1] - peaks[0] == 24 * 16**3
