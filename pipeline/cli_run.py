@@ -39,6 +39,9 @@ ROUNDS = (
     "rounds over partitions finish the run above the tree; about 40 are needed if what the mean leaves fits one task, "
     "and each of the others (stages.merge.rounds.most) still costs five small objects a partition"
 )
+NOISE = (
+    "peak memory of fragment is for tissue; a chunk of noise, resin for example, takes up to 160 bytes a voxel: mask it"
+)
 WATCH_S = 2.0
 DUTY = 10  # a look at a large run may take minutes: rest at least this many times longer
 
@@ -106,6 +109,8 @@ def _priced(price: Price) -> list[str]:
         halo, peak = price.halo_overhead.get(stage), price.peak_bytes_per_task.get(stage)
         lines.append(f"{stage:<12}{tasks:>12}{f'{halo:.2f}' if halo else '':>8}{human_bytes(peak) if peak else '':>14}")
     read, written = human_bytes(price.bytes_read), human_bytes(price.bytes_written)
+    if "fragment" in price.peak_bytes_per_task and price.tree_node_bytes:
+        lines.append(NOISE)
     if price.tree_node_bytes:
         tier = max(price.tree_node_bytes, key=lambda name: price.tree_node_bytes[name])
         lines.append(f"a node of the tree holds up to {human_bytes(price.tree_node_bytes[tier])}, in {tier}")

@@ -111,4 +111,4 @@ class Context:
 
     def put_table(self, key: str, columns: Mapping[str, np.ndarray]) -> None:
         """Write a table into the run directory."""
-        self.record.wrote(key, self.run.put(key, encode_table(columns), "zstd"))
+        self.record.wrote(key, self.run.put(key, encode_table(columns), "zstd", far=True))

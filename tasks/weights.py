@@ -55,7 +55,10 @@ class AffinityForm:
         if layer.dtype != np.uint8 or self.side == "lower":
             return self.read(context, box)
         self.require(layer)
-        return affinities_of(layer.read(box, self.channels), _table(layer))
+        try:
+            return affinities_of(layer.read(box, self.channels), _table(layer))
+        except LayerError as error:
+            raise LayerError(f"{layer.where}: {error}") from None
 
     def require(self, layer: Layer) -> None:
         """Refuse a layer that lacks a channel, or says that it holds something else.

@@ -9,6 +9,7 @@ import numpy as np
 from emseg.tasks.arrays.bundle import rows_of
 from emseg.tasks.arrays.columns import I64, U64, Bool
 from emseg.tasks.arrays.kernel import kernel
+from emseg.tasks.arrays.ledger import before
 from emseg.tasks.arrays.mail import MaxHalves, MeanHalves, PartList
 from emseg.tasks.arrays.parts import FIRST_EDGE, FIRST_MAX
 from emseg.tasks.arrays.rows import COUNT_LIMIT
@@ -32,7 +33,7 @@ def one_a_pair_max(halves: MaxHalves) -> MaxHalves:
 
 
 def one_a_pair_mean(halves: MeanHalves, linkage: Linkage) -> MeanHalves:
-    """By (at, other), parallel rows as `graph.combine` takes them together; rows within one vertex vanish.
+    """By (at, other), parallel rows as `ledger.combine` takes them together; rows within one vertex vanish.
 
     Raises:
         LimitError: a contact of more than 2^32 - 1 voxel edges.
@@ -78,20 +79,8 @@ def best_mean(halves: MeanHalves, w_mean: int) -> I64:
 def _best(rows: Any, vertex: Any, num: Any, den: Any, tie: Any, best: Any) -> None:
     for i in range(len(rows)):
         a, b = rows[i], best[vertex[i]]
-        if b < 0 or _before(num[a], den[a], tie[a], num[b], den[b], tie[b]):
+        if b < 0 or before(num[a], den[a], tie[a], num[b], den[b], tie[b]):
             best[vertex[i]] = a
-
-
-@kernel
-def _before(num_a: Any, den_a: Any, tie_a: Any, num_b: Any, den_b: Any, tie_b: Any) -> Any:
-    """Whether row a comes before row b: by exact score, then tie key (as in queue.py)."""
-    quotient_a, quotient_b = num_a // den_a, num_b // den_b
-    if quotient_a != quotient_b:
-        return quotient_a > quotient_b
-    x, y = (num_a - quotient_a * den_a) * den_b, (num_b - quotient_b * den_b) * den_a
-    if x != y:
-        return x > y
-    return tie_a < tie_b
 
 
 def before_keys(parts: PartList, top: np.ndarray, edge: U64) -> Bool:

@@ -20,7 +20,7 @@ def index_of(ids: U64, wanted: U64, what: str) -> I64:
     Raises:
         CorruptChunkError: an id is not there; `what` says in which table it was sought.
     """
-    at = places_of(ids, wanted)
+    at = index_or_none(ids, wanted)
     if (at < 0).any():
         missing = wanted[at < 0][0]
         raise CorruptChunkError(
@@ -29,7 +29,7 @@ def index_of(ids: U64, wanted: U64, what: str) -> I64:
     return at
 
 
-def places_of(ids: U64, wanted: U64) -> I64:
+def index_or_none(ids: U64, wanted: U64) -> I64:
     """int64 index of each wanted id in ascending `ids`, -1 if it is not there."""
     return _hashed(ids, wanted) if len(wanted) >= max(WORTH_HASHING, len(ids) // 2) else _halved(ids, wanted)
 
@@ -43,6 +43,13 @@ def _halved(ids: U64, wanted: U64) -> I64:
 
 
 @kernel
+def _mixed(word: Any) -> Any:
+    """Hash whose upper bits depend on all bits: ids of a plane are a regular lattice."""
+    h = word * MIX
+    return (h ^ (h >> np.uint64(32))) * MIX
+
+
+@kernel
 def _hashed(ids: Any, wanted: Any) -> Any:
     """As `_halved`, for many."""
     bits = 4
@@ -51,12 +58,12 @@ def _hashed(ids: Any, wanted: Any) -> Any:
     mask, shift = np.uint64((1 << bits) - 1), np.uint64(64 - bits)
     table, out = np.full(1 << bits, -1, np.int32), np.empty(len(wanted), np.int64)
     for i in range(len(ids)):
-        h = (ids[i] * MIX) >> shift
+        h = _mixed(ids[i]) >> shift
         while table[h] >= 0:
             h = (h + np.uint64(1)) & mask
         table[h] = i
     for i in range(len(wanted)):
-        h = (wanted[i] * MIX) >> shift
+        h = _mixed(wanted[i]) >> shift
         while table[h] >= 0 and ids[table[h]] != wanted[i]:
             h = (h + np.uint64(1)) & mask
         out[i] = table[h]

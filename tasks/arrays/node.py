@@ -46,6 +46,8 @@ def node(children: Sequence[tuple[Vec, Up]], pairs: Iterable[FacePair], rules: R
     """
     inside = Inside(children)
     rows, bins = [], [WeightBins(up.a_bins, up.bin, up.bin_count) for up in inside.ups]
+    for up, found in zip(inside.ups, bins, strict=True):
+        found.require(len(up.a_u) if rules.least_bin is not None else 0)
     for pair in pairs:
         rows.append(inside.take(pair))
         if rules.least_bin is not None:

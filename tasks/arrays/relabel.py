@@ -43,7 +43,10 @@ def number_segments(labels_ZYX: U32, numbers: U32) -> None:
 
     Raises:
         CorruptChunkError: a label beyond the table.
+        ValueError: labels in another order, whose flat form would be a copy.
     """
+    if not labels_ZYX.flags.c_contiguous:
+        raise ValueError("labels must be in C-order: they are numbered in place")
     _require_labels(labels_ZYX, numbers)
     _apply(labels_ZYX.reshape(-1), numbers, labels_ZYX.reshape(-1))
 

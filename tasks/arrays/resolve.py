@@ -6,7 +6,7 @@ import numpy as np
 
 from emseg.tasks.arrays.columns import U64
 from emseg.tasks.arrays.forest import Down, Forest
-from emseg.tasks.arrays.ids import index_of, places_of
+from emseg.tasks.arrays.ids import index_of, index_or_none
 
 
 def resolve(down: Down, forest: Forest, dust_vx: int) -> list[Down]:
@@ -37,7 +37,7 @@ def resolve(down: Down, forest: Forest, dust_vx: int) -> list[Down]:
 def _segments(down: Down, forest: Forest, dust_vx: int) -> U64:
     """uint64: final segment id of every child's cluster."""
     own = np.where(forest.settled_voxels >= dust_vx, forest.settled, np.uint64(0))
-    at = places_of(forest.settled, forest.cluster_to)
+    at = index_or_none(forest.settled, forest.cluster_to)
     settled, out = at >= 0, np.empty_like(forest.cluster_to)
     out[settled] = own[at[settled]]
     out[~settled] = down.segment_id[index_of(down.cluster, forest.cluster_to[~settled], "clusters resolved above")]

@@ -66,7 +66,7 @@ def settle(clusters: Clusters, rules: Rules) -> Settled:
 
 
 def _require_numbers(clusters: Clusters) -> None:
-    most = max(len(clusters.handle), len(clusters.s_rows.u), len(clusters.a_rows.u))
+    most = max(len(clusters.handle), len(clusters.parts.cluster), len(clusters.s_rows.u), len(clusters.a_rows.u))
     if most > MOST_ROWS:
         raise LimitError(f"a node holds {most} clusters or rows, more than {MOST_ROWS}; use larger leaves")
 

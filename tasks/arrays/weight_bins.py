@@ -48,12 +48,12 @@ class WeightBins(Columns):
 
     def _rise(self) -> bool:
         """Whether every row has a bin, every bin an edge, and bins rise within a row."""
-        if not len(self.length):
-            return True
+        if not len(self.length) or not self.length.all():
+            return not len(self.length)
         first = np.zeros(len(self.bin), bool)
         first[np.cumsum(self.length[:-1], dtype=np.int64)] = True
         first[:1] = True
-        return bool(self.length.all() and self.count.all() and (first[1:] | (self.bin[1:] > self.bin[:-1])).all())
+        return bool(self.count.all() and (first[1:] | (self.bin[1:] > self.bin[:-1])).all())
 
 
 @kernel

@@ -13,25 +13,27 @@ from emseg.tasks.volume.errors import CorruptChunkError, LimitError
 SUFFIX = {"gzip": ".gz", "zstd": ".zstd", "br": ".br", "": ""}
 GZIP_LEVEL = 4
 ZSTD_LEVEL = 1
-ZSTD_WINDOW_LOG = 27  # how far back equal content is found; the widest that every decoder takes unasked
+FAR_WINDOW_LOG = 27  # more than the 8 MB that a browser takes (RFC 9659): for tables, which no browser reads
 
 
-def compressed(content: bytes, encoding: str) -> bytes:
+def compressed(content: bytes, encoding: str, far: bool = False) -> bytes:
     """Content as gzip (no time stamp), zstd (with checksum) or, for '', as it is: the same bytes every time.
 
-    zstd looks for long matches over all of its window: columns of a table repeat each other megabytes apart.
+    far: zstd looks for long matches over 128 MB, because columns of a table repeat each other megabytes apart.
     """
     if encoding == "gzip":
         return bytes(deflate.gzip_compress(content, GZIP_LEVEL))
     if encoding == "zstd":
-        return zstandard.ZstdCompressor(compression_params=_zstd_parameters()).compress(content)
+        compressor = _far() if far else zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_checksum=True)
+        return compressor.compress(content)
     return content
 
 
-def _zstd_parameters() -> zstandard.ZstdCompressionParameters:
-    return zstandard.ZstdCompressionParameters.from_level(
-        ZSTD_LEVEL, window_log=ZSTD_WINDOW_LOG, enable_ldm=True, write_checksum=True
+def _far() -> zstandard.ZstdCompressor:
+    parameters = zstandard.ZstdCompressionParameters.from_level(
+        ZSTD_LEVEL, window_log=FAR_WINDOW_LOG, enable_ldm=True, write_checksum=True
     )
+    return zstandard.ZstdCompressor(compression_params=parameters)
 
 
 def decompressed(stored: bytes, encoding: str, budget_bytes: int, what: str) -> bytes:

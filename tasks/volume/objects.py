@@ -75,9 +75,9 @@ class Objects:
             raise CorruptChunkError(f"{self.where(key)} is missing: run the task that writes it again")
         return content
 
-    def put(self, key: str, content: bytes, encoding: str = "") -> str:
-        """Write atomically; digest of the stored bytes."""
-        stored = Stored(compressed(content, encoding), encoding)
+    def put(self, key: str, content: bytes, encoding: str = "", far: bool = False) -> str:
+        """Write atomically, compressed as `compressed` says; digest of the stored bytes."""
+        stored = Stored(compressed(content, encoding, far), encoding)
         self.backend.put(require_key(key), stored)
         return stored.digest
 

@@ -67,7 +67,7 @@ def measured(weights_CZYX: np.ndarray) -> dict[str, float]:
 
 
 def _stored(columns: dict[str, np.ndarray]) -> int:
-    return len(compressed(encode_table(columns), "zstd"))
+    return len(compressed(encode_table(columns), "zstd", far=True))
 
 
 def tables(sides: list[int]) -> Iterator[tuple[str, dict[str, float]]]:

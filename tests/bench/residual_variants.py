@@ -103,8 +103,8 @@ def _sizes(up: Up, surface_vx: int) -> dict[str, float]:
         "pairs in both": len(np.intersect1d(*both)) / max(1, len(pairs)),
         "held": sum(c.nbytes for c in plain.values()) / surface_vx,
         "held, ends once": sum(c.nbytes for c in once.values()) / surface_vx,
-        "stored": len(compressed(encode_table(plain), "zstd")) / surface_vx,
-        "stored, ends once": len(compressed(encode_table(once), "zstd")) / surface_vx,
+        "stored": len(compressed(encode_table(plain), "zstd", far=True)) / surface_vx,
+        "stored, ends once": len(compressed(encode_table(once), "zstd", far=True)) / surface_vx,
     }
 
 

@@ -34,3 +34,10 @@ def test_a_label_beyond_the_table_is_refused() -> None:
     ):
         with pytest.raises(CorruptChunkError, match="label 3 is beyond the"):
             apply()
+
+
+def test_labels_in_another_order_are_not_numbered_in_place() -> None:
+    """A flat form that would be a copy is refused, not numbered in vain."""
+    labels_ZYX = np.asfortranarray(np.array([[[1, 2], [2, 1]], [[1, 1], [2, 2]]], np.uint32))
+    with pytest.raises(ValueError, match="C-order"):
+        number_segments(labels_ZYX, np.array([0, 7, 8], np.uint32))

@@ -56,3 +56,12 @@ def test_damaged_histograms_are_refused(length: list[int], bins: list[int], coun
     damaged = WeightBins(np.array(length, np.uint16), np.array(bins, np.uint8), np.array(count, np.uint32))
     with pytest.raises(CorruptChunkError, match="run the task again"):
         damaged.require(len(length))
+
+
+@pytest.mark.parametrize("lengths", [[0], [1, 0], [0, 1]])
+def test_a_row_without_bins_is_refused(lengths: list[int]) -> None:
+    """A damaged table is named as one, wherever the empty row stands."""
+    n = sum(lengths)
+    damaged = WeightBins(np.array(lengths, np.uint16), np.full(n, 3, np.uint8), np.ones(n, np.uint32))
+    with pytest.raises(CorruptChunkError):
+        damaged.require(len(lengths))
