@@ -39,7 +39,7 @@ ROUNDS = (
     "rounds over partitions finish the run above the tree; about 40 are needed if what the mean leaves fits one task, "
     "and each of the others (stages.merge.rounds.most) still costs five small objects a partition"
 )
-NOISE = (
+NOISE = "a chunk of noise (resin, say) takes up to 160 bytes a voxel, more than the peak of fragment above: mask it"
     "peak memory of fragment is for tissue; a chunk of noise, resin for example, takes up to 160 bytes a voxel: mask it"
 )
 WATCH_S = 2.0
