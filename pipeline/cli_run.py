@@ -40,8 +40,6 @@ ROUNDS = (
     "and each of the others (stages.merge.rounds.most) still costs five small objects a partition"
 )
 NOISE = "a chunk of noise (resin, say) takes up to 160 bytes a voxel, more than the peak of fragment above: mask it"
-    "peak memory of fragment is for tissue; a chunk of noise, resin for example, takes up to 160 bytes a voxel: mask it"
-)
 WATCH_S = 2.0
 DUTY = 10  # a look at a large run may take minutes: rest at least this many times longer
 

@@ -24,8 +24,6 @@ SURFACE_BYTES = 21.5  # of the tables of a node, per voxel of its open sides
 BINS_FACTOR = 1.5  # more for the histograms of a quantile: 1.2 at threshold 0.5, lower ones keep more bins
 NODE_FACTOR = 4.0  # peak of a node over the bytes of its children's tables
 ALONE_BYTES = 320  # peak of a task that finishes A alone, per row at each of its ends; 92 to 300 were measured
-    320  # peak of a task that finishes A alone, per row at each of its ends; 92 to 300, by how rows hang together
-)
 
 
 @dataclass(frozen=True)
