@@ -26,7 +26,8 @@ def _plain(labels: np.ndarray, bbox: BBox, edges: list[Any]) -> dict[Any, Any]:
         return tuple(v - o for v, o in zip(voxel[::-1], bbox.min[::-1], strict=True))
 
     names = {e: int(labels[place(e)]) - 1 for edge in edges for e in edge[2:] if labels[place(e)] > 0}
-    return plain_rows(edges, names)
+    rows = plain_rows(edges, names)
+    return {pair: {name: value for name, value in row.items() if name != "weights"} for pair, row in rows.items()}
 
 
 def _as_dict(rows: Rows) -> dict[Any, Any]:
