@@ -97,6 +97,8 @@ def _swept(base: Plan, run: Objects, engine: Engine, asked: tuple[str, str, bool
         total = row["vi_split"] + row["vi_merge"]
         figures = f"{total:>9.4f}{row['vi_split']:>9.4f}{row['vi_merge']:>9.4f}{row['adapted_rand_error']:>21.4f}"
         lines.append(f"{row['threshold']:<11}{figures}{'  best' if row is best else ''}")
+    if Decimal(best["threshold"]) == Decimal(base.config["stages"]["merge"]["threshold"]):
+        lines.append("the best is the run's own threshold: a lower one may be better, which takes a run of its own")
     return {"rows": rows, "best": best["threshold"]}, lines
 
 

@@ -58,6 +58,12 @@ def test_a_sweep_prints_one_row_a_threshold(work: Path) -> None:
     assert swept["best"] in ("0.5", "0.6")
 
 
+def test_a_sweep_whose_best_is_the_lowest_says_what_that_means(work: Path) -> None:
+    """Below the run's own threshold nothing can be scored, so the best may lie there."""
+    done = emseg("stitch", "run", "--sweep", "labels", "--thresholds", "0.5", "--workers", "1", cwd=work)
+    assert "a lower one may be better" in done.stdout
+
+
 def test_an_audit_says_what_it_made_again(work: Path) -> None:
     """--verify counts nodes, voxels and settled segments."""
     done = emseg("stitch", "run", "--verify", "2", "--workers", "1", "--json", cwd=work)
