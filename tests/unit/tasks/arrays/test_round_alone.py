@@ -51,7 +51,7 @@ def test_merges_are_those_of_the_strict_order(rows: dict[tuple[int, int], tuple[
     assert all(state.phase == Phase.ALONE and len(state.a.at) == 0 for state, _, _ in handed)
     done, _, _ = finish(State.empty(), gathered([letter for _, letter, _ in handed]), 0, RULES)
     graph = {
-        pair: {"sum": a * n * 8191, "count": n, "max": 0, "last": i, "best": 0}
+        pair: {"sum": a * n * 8191, "count": n, "max": 0, "last": i, "best": 0, "weights": ()}
         for i, (pair, (a, n)) in enumerate(sorted(rows.items()))
     }
     sets = agglomerate(graph, RULES)
