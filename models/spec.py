@@ -37,7 +37,7 @@ class ModelSpec:
         activation: of what the network gives out: "sigmoid" of logits, "identity" of a denoiser.
         training: record of what the model was trained and tuned on.
         recommended: {stage: {parameter: value}} of the stitching stages, which run.yaml overrides.
-        own_share: of a denoiser: the share, in [0, 1), that a voxel's own value has in its result (decision 014).
+        own_share: of a denoiser: the share, in [0, 1), that a voxel's own value has in its result (decision 013).
     """
 
     name: str
