@@ -24,6 +24,7 @@ from typing import Any
 import h5py
 import numpy as np
 from bench.measured import in_process, measure, silent
+from bench.segment_numbers import number_segments, segment_numbers
 from bench.two_workers import STEPS, box_of, measure_two
 
 from emseg.tasks.arrays.coded import Affinities, Coded
@@ -31,7 +32,7 @@ from emseg.tasks.arrays.contacts import contact_rows
 from emseg.tasks.arrays.contingency import contingency
 from emseg.tasks.arrays.fragments import fragments
 from emseg.tasks.arrays.leaf import LeafResult, leaf, leaf_clusters
-from emseg.tasks.arrays.relabel import apply_table, number_segments, segment_numbers
+from emseg.tasks.arrays.relabel import apply_table
 from emseg.tasks.arrays.rules import Linkage, Rules
 from emseg.tasks.arrays.scores import scores
 from emseg.tasks.arrays.settle import settle

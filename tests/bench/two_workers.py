@@ -15,13 +15,14 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+from bench.segment_numbers import number_segments
 
 from emseg.tasks.arrays.coded import Affinities, Coded
 from emseg.tasks.arrays.faces import FacePair
 from emseg.tasks.arrays.forest import Down
 from emseg.tasks.arrays.leaf import LeafResult, leaf
 from emseg.tasks.arrays.node import NodeResult, node
-from emseg.tasks.arrays.relabel import lookup_tables, number_segments
+from emseg.tasks.arrays.relabel import lookup_tables
 from emseg.tasks.arrays.resolve import resolve
 from emseg.tasks.arrays.rules import Rules
 from emseg.tasks.arrays.sides import weights_box

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from bench.segment_numbers import number_segments, segment_numbers
 from laws.volumes import random_case
 
 from emseg.tasks.arrays.leaf import leaf
-from emseg.tasks.arrays.relabel import apply_table, number_segments, segment_numbers
+from emseg.tasks.arrays.relabel import apply_table
 from emseg.tasks.volume.errors import CorruptChunkError
 
 
