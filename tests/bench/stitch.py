@@ -25,7 +25,7 @@ import h5py
 import numpy as np
 from bench.measured import in_process, measure, silent
 from bench.segment_numbers import number_segments, segment_numbers
-from bench.two_workers import STEPS, box_of, measure_two
+from bench.two_workers import box_of, measure_two, seconds_of
 
 from emseg.tasks.arrays.coded import Affinities, Coded
 from emseg.tasks.arrays.contacts import contact_rows
@@ -253,7 +253,8 @@ def print_table(side: int, found: dict[str, Any], peers: dict[str, Any], scored:
     for name, two in found["two"].items():
         print(
             f"two workers on eight chunks, {name}: leaves {two['leaves']:.2f} s + tree {two['above']:.2f} s + segments "
-            f"{two['down']:.2f} s (processor {two['cpu']:.2f} s), one core on one chunk {two['one']:.2f} s (processor "
+            f"{two['down']:.2f} s (processor {two['cpu']:.2f} s), one worker on the same chunks {two['alone']:.2f} s "
+            f"(processor {two['alone_cpu']:.2f} s), one core on one chunk {two['one']:.2f} s (processor "
             f"{two['one_cpu']:.2f} s; left out: reading {two['read']:.2f} s, "
             f"passing tables and faces between processes {two['handing']:.2f} s)"
         )
@@ -277,9 +278,11 @@ def summary(side: int, found: dict[str, Any], others: dict[str, Any], scored: di
         "fragments_waterz": waterz["fragments"],
         "fragments_vs_cc3d": kernels["fragments"] / kernels["cc3d"],
         "relabel_vs_fastremap": kernels["relabel"] / kernels["fastremap"],
-        "two_workers_vs_one": sum(two[name] for name in STEPS) / two["one"],
+        "two_workers_vs_one_worker": seconds_of(two) / two["alone"],
+        "two_workers_vs_one_worker_size_rule": seconds_of(sized) / sized["alone"],
+        "two_workers_vs_one": seconds_of(two) / two["one"],
         "two_workers_vs_one_cpu": two["cpu"] / two["one_cpu"],
-        "two_workers_vs_one_size_rule": sum(sized[name] for name in STEPS) / sized["one"],
+        "two_workers_vs_one_size_rule": seconds_of(sized) / sized["one"],
         "two_workers_vs_one_size_rule_cpu": sized["cpu"] / sized["one_cpu"],
         "leaf_bytes_per_voxel": ours["bytes"] / side**3,
     }

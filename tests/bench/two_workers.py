@@ -1,5 +1,6 @@
-"""Two workers on eight chunks, the whole way: leaves, the nodes of each level side by side, the way down, segments.
+"""Workers on eight chunks, the whole way: leaves, the nodes of each level side by side, the way down, segments.
 
+Two workers stand beside one worker on the same eight chunks, and beside one core on all of it as one chunk.
 What workers hand on stays in memory: reading, and passing tables and faces between processes, are left out of the
 seconds and told beside them. A step takes as long as the slower worker; steps wait for each other. Beside the seconds
 stand processor seconds, which say the same where nothing else runs, and more where something does.
@@ -30,7 +31,6 @@ from emseg.tasks.arrays.sweep import tree_of
 from emseg.tasks.arrays.weights import LINEAR_UINT8
 from emseg.tasks.volume.bbox import BBox, Vec, vec
 
-WORKERS = 2
 STEPS = ("leaves", "above", "down")
 Job = tuple[Any, ...]  # function, arguments
 
@@ -106,14 +106,19 @@ def step(pipes: list[Connection], jobs: list[Job]) -> tuple[list[Any], float, fl
     return [d[0] for d in done], max(d[1] for d in done), max(d[2] for d in done)
 
 
-def shared(jobs: dict[Vec, Any]) -> list[dict[Vec, Any]]:
+def shared(jobs: dict[Vec, Any], workers: int) -> list[dict[Vec, Any]]:
     """Jobs dealt out to the workers."""
-    return [dict(list(jobs.items())[n::WORKERS]) for n in range(WORKERS)]
+    return [dict(list(jobs.items())[n::workers]) for n in range(workers)]
 
 
 def merged(parts: Iterable[dict[Vec, Any]]) -> dict[Vec, Any]:
     """Results of all workers together."""
     return {i: made for part in parts for i, made in part.items()}
+
+
+def seconds_of(measured: dict[str, Any]) -> float:
+    """All steps together."""
+    return float(sum(measured[name] for name in STEPS))
 
 
 def climb_and_descend(pipes: list[Connection], cuts: list[list[int]], cores: dict[Vec, BBox]) -> dict[str, Any]:
@@ -126,7 +131,7 @@ def climb_and_descend(pipes: list[Connection], cuts: list[list[int]], cores: dic
         seconds["cpu"] += cpu
         return made
 
-    leaves = merged(run("leaves", "leaves", [()] * WORKERS))
+    leaves = merged(run("leaves", "leaves", [()] * len(pipes)))
 
     def pair(upper: Vec, axis: int) -> FacePair:
         below, name = vec([i - (a == axis) for a, i in enumerate(upper)]), "xyz"[axis]
@@ -141,23 +146,33 @@ def climb_and_descend(pipes: list[Connection], cuts: list[list[int]], cores: dic
             )
             for parent in tree.nodes(level).indices()
         }
-        levels.append(merged(run("above", "nodes", [(part,) for part in shared(jobs)])))
+        levels.append(merged(run("above", "nodes", [(part,) for part in shared(jobs, len(pipes))])))
     downs = {index: Down.empty() for index in levels[-1]}
     for level in range(tree.levels, 0, -1):
         jobs = {index: (downs[index], result.forest) for index, result in levels[level].items()}
-        made = merged(run("down", "down", [(part,) for part in shared(jobs)]))
+        made = merged(run("down", "down", [(part,) for part in shared(jobs, len(pipes))]))
         downs = {c: d for i, below in made.items() for c, d in zip(tree.children(level, i), below, strict=True)}
     jobs = {index: (downs[index], leaves[index].forest) for index in cores}
-    ids = run("down", "segments", [(part,) for part in shared(jobs)])
+    ids = run("down", "segments", [(part,) for part in shared(jobs, len(pipes))])
     return {**seconds, "ids": np.unique(np.concatenate([i for part in ids for i in part]))}
 
 
+def team(path: str, cores: dict[Vec, BBox], rules: Rules, workers: int) -> list[Connection]:
+    """Pipes to as many worker processes, each with its share of the cores."""
+    context, pipes = multiprocessing.get_context("spawn"), []
+    for mine in shared(cores, workers):
+        here, there = context.Pipe()
+        context.Process(target=work, args=(there, path, mine, rules), daemon=True).start()
+        pipes.append(here)
+    return pipes
+
+
 def measure_two(path: str, rules: Rules, repeats: int, one: Callable[[Coded], np.ndarray]) -> dict[str, float]:
-    """Medians of the steps' seconds, of one core on one chunk (`one`, which returns its segment ids), of reading, and
-    of what passing things between processes took.
+    """Medians of the steps' seconds, of one worker on the same chunks, of one core on one chunk (`one`, which returns
+    its segment ids), of reading, and of what passing things between processes took.
 
     Raises:
-        RuntimeError: two workers do not get the segments of one chunk.
+        RuntimeError: workers on eight chunks do not get the segments of one chunk.
     """
     codes, read_s, _ = timed(lambda: np.load(path))
     cuts = [[0, (n + 1) // 2, n] for n in box_of(codes).size]
@@ -165,18 +180,16 @@ def measure_two(path: str, rules: Rules, repeats: int, one: Callable[[Coded], np
         vec(i): BBox.of([c[k] for c, k in zip(cuts, i, strict=True)], [c[k + 1] for c, k in zip(cuts, i, strict=True)])
         for i in np.ndindex(2, 2, 2)
     }
-    context, pipes, found = multiprocessing.get_context("spawn"), [], []
-    for mine in shared(cores):
-        here, there = context.Pipe()
-        context.Process(target=work, args=(there, path, mine, rules), daemon=True).start()
-        pipes.append(here)
+    alone, pair, found = team(path, cores, rules, 1), team(path, cores, rules, 2), []
     for repeat in range(repeats + 1):  # the first compiles
-        two, wall_s, _ = timed(lambda: climb_and_descend(pipes, cuts, cores))
+        two, wall_s, _ = timed(lambda: climb_and_descend(pair, cuts, cores))
+        single = climb_and_descend(alone, cuts, cores)
         ids, one_s, one_cpu_s = timed(lambda: one(Coded(codes, LINEAR_UINT8)))
-        two |= {"one": one_s, "one_cpu": one_cpu_s, "handing": wall_s - sum(two[name] for name in STEPS)}
-        if not np.array_equal(ids, two.pop("ids")):
-            raise RuntimeError("two workers on eight chunks found other segments than one core on one chunk")
+        two |= {"one": one_s, "one_cpu": one_cpu_s, "handing": wall_s - seconds_of(two)}
+        two |= {"alone": seconds_of(single), "alone_cpu": single["cpu"]}
+        if not np.array_equal(ids, two.pop("ids")) or not np.array_equal(ids, single["ids"]):
+            raise RuntimeError("workers on eight chunks found other segments than one core on one chunk")
         found += [two] if repeat else []
-    for pipe in pipes:
+    for pipe in (*alone, *pair):
         pipe.send(None)
     return {name: median(one[name] for one in found) for name in found[0]} | {"read": read_s}
