@@ -3,9 +3,11 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet -c constraints.txt
 READY := $(VENV)/.ready
+DEVELOPER := $(VENV)/.developer
 
-.PHONY: demo test test-real laws check bench bench-denoise bench-scale clean setup
+.PHONY: demo setup developer test test-real laws check bench bench-denoise bench-scale clean
 
 demo: setup
 	$(BIN)/emseg demo --out demo $(if $(CI),,--serve)
@@ -16,20 +18,27 @@ setup: $(READY)
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -c constraints.txt torch setuptools wheel
-	$(BIN)/python -m pip install --quiet -c constraints.txt --no-build-isolation -e '.[dev]'
+	$(INSTALL) torch setuptools wheel
+	$(INSTALL) --no-build-isolation -e '.[train]'
 	touch $(READY)
 
-test: setup
+# what tests, checks and benches need beside it
+developer: $(DEVELOPER)
+
+$(DEVELOPER): $(READY)
+	$(INSTALL) --no-build-isolation -e '.[dev]'
+	touch $(DEVELOPER)
+
+test: developer
 	$(BIN)/python -m pytest -m "not real" -n 2
 
-test-real: setup
+test-real: developer
 	$(BIN)/python -m pytest -m real
 
-laws: setup
+laws: developer
 	EMSEG_LAW_CASES=5000 $(BIN)/python -m pytest -n 2 tests/laws tests/unit/tasks/arrays/test_given.py
 
-check: setup
+check: developer
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	rm -rf .mypy_tree && mkdir -p .mypy_tree/emseg
@@ -39,7 +48,7 @@ check: setup
 DATA ?= ../shared/data
 WORK := build/bench
 
-bench: setup
+bench: developer
 	mkdir -p $(WORK)/fib25
 	for part in raw labels; do $(BIN)/emseg ingest $(DATA)/fib25/train.h5:$$part $(WORK)/fib25/$$part; done
 	$(BIN)/emseg run examples/fib25.yaml --set source.layer=$(WORK)/fib25/raw --set run=$(WORK)/fib25/run
@@ -48,12 +57,12 @@ bench: setup
 	$(BIN)/emseg evaluate $(WORK)/fib25/run $(WORK)/fib25/labels
 	PYTHONPATH=tests $(BIN)/python tests/bench/fib25.py $(WORK)/fib25/tune $(WORK)/fib25/run $(WORK)/fib25/labels
 
-bench-denoise: setup
+bench-denoise: developer
 	EMSEG_DATA=$(DATA) $(BIN)/python tests/bench/denoise.py --quick
 
 SIZE ?= 64M
 
-bench-scale: setup
+bench-scale: developer
 	PYTHONPATH=tests $(BIN)/python tests/bench/scale.py --size $(SIZE) --at $(WORK)/scale
 
 clean:

@@ -74,11 +74,12 @@ def decimal(text: str, what: str) -> Decimal:
 
 
 def _cut(base: Plan, run: Objects, engine: Engine, threshold: str, dust_vx: int) -> tuple[dict[str, Any], list[str]]:
-    from emseg.pipeline.rethreshold import derived_url, rethreshold_plan
+    from emseg.pipeline.rethreshold import cut_name, derived_url, rethreshold_plan
 
     wanted = decimal(threshold, "--threshold") if threshold else None
-    planned = rethreshold_plan(base, run, wanted, dust_vx if dust_vx >= 0 else None)
-    made, _ = planned.stored(derived_url(run, "stitches", planned.plan))
+    dust = dust_vx if dust_vx >= 0 else None
+    planned = rethreshold_plan(base, run, wanted, dust)
+    made, _ = planned.stored(derived_url(run, "stitches", planned.plan, cut_name(wanted, dust)))
     with bars(f"stitch {made.url}") as watch:
         tally = run_plan(planned.plan, made, engine, watch)
     return {"run": made.url, "done": tally.done}, []

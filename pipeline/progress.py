@@ -11,6 +11,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
@@ -21,11 +22,9 @@ from emseg.pipeline.driver import Tally
 from emseg.pipeline.runner import Watch
 
 
-@contextmanager
-def bars(title: str) -> Iterator[Watch]:
-    """A watcher that draws the tally once there is one; plain text where standard error is no terminal."""
-    console = Console(file=sys.stderr)
-    columns = (
+def columns() -> tuple[ProgressColumn, ...]:
+    """What stands in a line: name, bar, count, time gone and left."""
+    return (
         TextColumn("{task.description:<11}"),
         BarColumn(),
         MofNCompleteColumn(),
@@ -33,8 +32,14 @@ def bars(title: str) -> Iterator[Watch]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
+
+
+@contextmanager
+def bars(title: str) -> Iterator[Watch]:
+    """A watcher that draws the tally once there is one; plain text where standard error is no terminal."""
+    console = Console(file=sys.stderr)
     tasks: dict[str, TaskID] = {}
-    progress = Progress(*columns, console=console, speed_estimate_period=600)
+    progress = Progress(*columns(), console=console, speed_estimate_period=600)
 
     def watch(tally: Tally) -> None:
         if not tasks:

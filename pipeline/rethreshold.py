@@ -1,6 +1,6 @@
 """`emseg stitch RUN --threshold`: the segments of a higher threshold from the merge forest, without a new way up.
 
-The result is a run of its own at RUN/stitches/NAME, with its own receipts, whose tasks read the tree of RUN.
+The result is a run of its own at RUN/stitches/THRESHOLD-HASH, with its own receipts, whose tasks read the tree of RUN.
 """
 
 from __future__ import annotations
@@ -48,9 +48,15 @@ def rethreshold_plan(base: Plan, run: Objects, threshold: Decimal | None, dust_v
     return Planned(Plan(layers, tiers, {"base": base.hash}, base.config, derived=True), {"segmentation": spec})
 
 
-def derived_url(run: Objects, folder: str, plan: Plan) -> str:
-    """Where a derived run lies."""
-    return f"{run.url}/{folder}/{plan.hash[:16]}"
+def derived_url(run: Objects, folder: str, plan: Plan, told: str = "") -> str:
+    """Where a derived run lies; told: what a person wants to see in its name."""
+    return f"{run.url}/{folder}/{f'{told}-' if told else ''}{plan.hash[:16]}"
+
+
+def cut_name(threshold: Decimal | None, dust_vx: int | None) -> str:
+    """What a cut is told by: its threshold, its dust, or both."""
+    dust = "" if dust_vx is None else f"dust{dust_vx}"
+    return "-".join(filter(None, ("" if threshold is None else f"{threshold:f}", dust)))
 
 
 def base_rules(base: Plan) -> Rules:

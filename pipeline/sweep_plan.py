@@ -40,14 +40,14 @@ def sweep_plan(base: Plan, run: Objects, truth: str, thresholds: Sequence[Decima
     """
     require_tree(base, Ledger(run))
     rules = base_rules(base)
-    cuts = {cut_rules(base, t, None).w_mean: None for t in thresholds}
+    cuts = {cut_rules(base, t, None).w_mean: f"resolve-{t:f}" for t in thresholds}
     segmentation, layer = open_layer(f"{run.url}/layers/segmentation"), open_layer(truth)
     require_comparable(segmentation, layer)
     box = common_box(segmentation, layer, None)
     seen_or_refused(segmentation, layer, box, allow_seen)
     tiers: list[Tier] = []
-    for w_mean in cuts:
-        tiers += resolve_tiers(base, replace(rules, w_mean=w_mean), f"resolve-{w_mean}", down_folder(w_mean))
+    for w_mean, stage in cuts.items():
+        tiers += resolve_tiers(base, replace(rules, w_mean=w_mean), stage, down_folder(w_mean))
     fields: dict[str, Any] = {
         "leaves": base.tier["relabel"].fields["leaves"],
         "rules": vars(rules),
@@ -56,7 +56,7 @@ def sweep_plan(base: Plan, run: Objects, truth: str, thresholds: Sequence[Decima
         "truth": "truth",
         "box": {"min": box.min, "max": box.max},
     }
-    needs = tuple(Need(f"resolve-{w_mean}/L1") for w_mean in cuts)
+    needs = tuple(Need(f"{stage}/L1") for stage in cuts.values())
     tiers.append(Tier("tally", "tally", base.tier["fragment"].grid, fields, needs))
     layers = {**base_layers(base), "truth": LayerRef(canonical_url(truth))}
     return Plan(layers, tuple(tiers), {"base": base.hash}, base.config, derived=True)

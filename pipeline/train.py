@@ -22,6 +22,7 @@ from emseg.models.checkpoint import load, resolve, save
 from emseg.models.dataset import Crops, TrainingCrops, ValidationCrops
 from emseg.models.spec import ModelSpec
 from emseg.pipeline.train_config import AffinityTraining, Triple
+from emseg.pipeline.train_progress import StepBar, without_adverts
 from emseg.pipeline.train_resume import last_checkpoint
 from emseg.pipeline.train_volumes import part_of, seen
 from emseg.pipeline.yamlfile import load_yaml
@@ -127,6 +128,7 @@ def _net(config: AffinityTraining, init_from: str | None) -> nn.Module:
 
 
 def _trainer(config: AffinityTraining) -> lightning.Trainer:
+    without_adverts()
     keep = ModelCheckpoint(
         config.out, "{step}", every_n_train_steps=config.validate_every, save_last=True, save_top_k=-1
     )
@@ -138,10 +140,11 @@ def _trainer(config: AffinityTraining) -> lightning.Trainer:
         val_check_interval=config.validate_every,
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
-        callbacks=[keep],
+        callbacks=[keep, StepBar(config.steps)],
         logger=TensorBoardLogger(config.out, name="", version="events"),
         log_every_n_steps=min(10, config.steps),
         enable_model_summary=False,
+        enable_progress_bar=False,
     )
 
 

@@ -38,6 +38,7 @@ from emseg.pipeline.denoise_volumes import (
     noise_advice,
     noisy_images,
 )
+from emseg.pipeline.train_progress import StepBar, without_adverts
 from emseg.pipeline.train_resume import last_checkpoint
 from emseg.pipeline.yamlfile import load_yaml
 from emseg.tasks.volume.errors import ConfigError
@@ -233,6 +234,7 @@ def _module(
 
 def _trainer(config: DenoiseTraining, steps: int) -> lightning.Trainer:
     best = ModelCheckpoint(config.out, "best", monitor="validation/loss", enable_version_counter=False)
+    without_adverts()
     last = ModelCheckpoint(config.out, "last", save_on_train_epoch_end=True, enable_version_counter=False)
     return lightning.Trainer(
         max_epochs=config.epochs,
@@ -241,7 +243,7 @@ def _trainer(config: DenoiseTraining, steps: int) -> lightning.Trainer:
         accelerator="auto",
         precision=config.precision,
         num_sanity_val_steps=0,
-        callbacks=[best, last],
+        callbacks=[best, last, StepBar(config.epochs * steps)],
         logger=TensorBoardLogger(config.out, name="", version="events"),
         log_every_n_steps=min(10, steps),
         enable_model_summary=False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -110,6 +111,13 @@ def test_a_dry_run_writes_nothing(work: Path) -> None:
     price = json.loads(done.stdout)
     assert set(price) >= {"tasks", "bytes_read", "bytes_written", "halo_overhead", "peak_bytes_per_task"}
     assert not (work / "priced").exists()
+
+
+def test_a_plan_says_by_what_it_merges(work: Path) -> None:
+    """Thresholds, whoever said them, and the size rule that nobody said."""
+    done = emseg("plan", "run.yaml", "--set", "run=priced", "--dry-run", cwd=work)
+    assert "thresholds: fragments 0.02 and 0.98; " in done.stdout
+    assert re.search(r"mean of 0\.\d+ merges", done.stdout)
 
 
 BAD = {
@@ -240,5 +248,7 @@ def test_training_a_denoiser_says_images_seen_and_writes_a_model(tmp_path: Path)
     done = emseg("train", "denoise", "denoise.yaml", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "batch 16 × 4 steps × 1 epochs = 64 images seen" in done.stderr
+    assert "training on " in done.stderr
+    assert re.search(r"train \d.*, validation \d.* 4/4", done.stderr)
     assert "stages.denoise.model: out/mine.safetensors" in done.stdout
     assert (tmp_path / "out" / "curves.png").exists()

@@ -39,7 +39,7 @@ def test_a_cut_is_a_run_that_can_be_checked_and_scored(work: Path) -> None:
     done = emseg("stitch", "run", "--threshold", "0.6", "--workers", "1", "--json", cwd=work)
     assert done.returncode == 0, done.stderr
     made = json.loads(done.stdout)["run"]
-    assert "/run/stitches/" in made
+    assert "/run/stitches/0.6-" in made
     checked = json.loads(emseg("check", made, "--json", cwd=work).stdout)
     assert checked["corrupt"] == checked["missing"] == []
     scored = json.loads(emseg("evaluate", made, "labels", "--json", cwd=work).stdout)
