@@ -201,11 +201,11 @@ def bars(rows: list[Row]) -> list[str]:
         mean = {
             m: float(np.mean([r["psnr_db"] for r in here if r["method"] == m])) for m in {r["method"] for r in here}
         }
-        ours_white = ("emseg_n2v", "emseg_n2v_mixed")
-        judged = [(ours, theirs, -TOLERANCE_DB) for ours in ours_white for theirs in ("careamics", "careamics_5")]
+        emseg = sorted(method for method in mean if method.startswith("emseg"))
+        judged = [(ours, theirs, -TOLERANCE_DB) for ours in emseg for theirs in ("careamics", "careamics_5")]
         if noise == "gaussian":
             oracle = "gaussian3d_oracle" if volume == "fib" else "gaussian2d_oracle"
-            judged += [(ours, oracle, 0.0) for ours in ours_white]
+            judged += [(ours, oracle, 0.0) for ours in emseg]
         if noise == "xcorr":
             judged += [("emseg_structn2v", "emseg_n2v", 0.0), ("emseg_structn2v", "noisy", 0.0)]
         for ours, theirs, margin in judged:

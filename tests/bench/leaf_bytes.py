@@ -15,7 +15,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from bench.measured import in_process, measure
+from bench.measured import DATA, in_process, measure
 
 from emseg.tasks.arrays.coded import Coded
 from emseg.tasks.arrays.leaf import LeafResult, leaf
@@ -24,7 +24,6 @@ from emseg.tasks.arrays.rules import Rules
 from emseg.tasks.arrays.weights import LINEAR_UINT8
 from emseg.tasks.volume.bbox import BBox
 
-DATA = Path(os.environ.get("EMSEG_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
 SIDES = {"real": 248, "phantom": 120}
 RULES = Rules.of("0.02", "0.98", 200, "0.5", 100)
 

@@ -20,8 +20,10 @@ from typing import Any
 
 import h5py
 import numpy as np
-from bench.measured import in_process, measure, silent
-from bench.stitch import DATA, HIGH, LOW, SCORE, box_of, emseg_whole, vi
+from bench.measured import DATA, in_process, measure, silent
+from bench.stitch import LOW, SCORE, emseg_whole
+from bench.stitch_vi import HIGH, vi
+from bench.two_workers import box_of
 from oracles.stitching import Sets
 
 from emseg.models.checkpoint import load, resolve

@@ -13,38 +13,39 @@ affinity, is off ("waterz quantile50"); aff50_his256 has it on.
 from __future__ import annotations
 
 import json
-import os
 import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
-from bench.measured import in_process, measure, silent
+from bench.measured import DATA, in_process, measure, silent
 from bench.segment_numbers import number_segments, segment_numbers
+from bench.stitch_vi import HIGH, vi_of_both
 from bench.two_workers import box_of, measure_two, seconds_of
 
 from emseg.tasks.arrays.coded import Affinities, Coded
 from emseg.tasks.arrays.contacts import contact_rows
-from emseg.tasks.arrays.contingency import contingency
 from emseg.tasks.arrays.fragments import fragments
 from emseg.tasks.arrays.leaf import LeafResult, leaf, leaf_clusters
 from emseg.tasks.arrays.relabel import apply_table
 from emseg.tasks.arrays.rules import Linkage, Rules
-from emseg.tasks.arrays.scores import scores
 from emseg.tasks.arrays.settle import settle
-from emseg.tasks.arrays.sweep import sweep
 from emseg.tasks.arrays.weights import LINEAR_UINT8
-from emseg.tasks.volume.bbox import BBox
 
-DATA = Path(os.environ.get("EMSEG_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
-LOW, HIGH, SCORE = "0.1", "0.98", "0.4"
+LOW, SCORE = "0.1", "0.4"
 RULES = Rules.of(LOW, HIGH, 0, SCORE)  # the size rule off: waterz has none
 SIZED = Rules.of(LOW, HIGH, 200, SCORE)  # with the size rule of a plan's default
 REPEATS = 3
+SCORINGS = {
+    "waterz": "OneMinus<MeanAffinity<RegionGraphType, ScoreValue>>",
+    "waterz quantile50": "OneMinus<HistogramQuantileAffinity<RegionGraphType, 50, ScoreValue, 256, false>>",
+    "waterz quantile85": "OneMinus<HistogramQuantileAffinity<RegionGraphType, 85, ScoreValue, 256, false>>",
+    "waterz aff50_his256": "OneMinus<HistogramQuantileAffinity<RegionGraphType, 50, ScoreValue, 256>>",
+    "waterz aff85_his256": "OneMinus<HistogramQuantileAffinity<RegionGraphType, 85, ScoreValue, 256>>",
+}
 
 
 def loaded(path: str) -> np.ndarray:
@@ -60,6 +61,11 @@ def weights_of_codes(codes_CZYX: np.ndarray) -> Coded:
 def floats_of_codes(codes_CZYX: np.ndarray) -> np.ndarray:
     """float32 [z, y, x channels first], what waterz works on."""
     return np.ascontiguousarray(codes_CZYX[::-1].astype(np.float32) / 255)
+
+
+def measure_vi() -> None:
+    """VI of every way to agglomerate, of both programs."""
+    report(vi_of_both(SCORINGS))
 
 
 def emseg_whole(weights_CZYX: Affinities, rules: Rules = RULES) -> tuple[LeafResult, np.ndarray]:
@@ -147,75 +153,6 @@ def measure_workers(path: str) -> None:
     report({n: measure_two(path, r, REPEATS, lambda codes, r=r: emseg_whole(codes, r)[1]) for n, r in both.items()})
 
 
-def predicted(low: int, high: int) -> tuple[np.ndarray, np.ndarray]:
-    """Weights uint16 [3, z, y, x] of the shipped model on sections of train.h5, and the truth."""
-    from emseg.models.checkpoint import load, resolve
-    from emseg.models.coding import code_table, encode
-    from emseg.models.predictor import Predictor, scaled
-    from emseg.tasks.arrays.lattice import infer
-    from emseg.tasks.predict import lattice_of
-
-    spec, net = load(resolve("fib25-nano"))
-    predictor = Predictor(net)
-    with h5py.File(DATA / "fib25" / "train.h5") as file:
-        raw, truth = file["raw"][:], file["labels"][low:high]
-    bounds = BBox.sized((0, 0, 0), raw.shape[::-1])
-    core = BBox((0, 0, low), (raw.shape[2], raw.shape[1], high))
-    logits = infer(
-        core,
-        lattice_of(spec),
-        lambda box: scaled(spec, raw[box.slices_ZYX((0, 0, 0))]),
-        bounds,
-        predictor.predict,
-        channels=len(spec.offsets),
-        batch=2,
-    )
-    return code_table(spec)[encode(spec, logits)[:3]], truth
-
-
-def vi(segments_ZYX: np.ndarray, truth_ZYX: np.ndarray) -> float:
-    """VI in bits, background of the truth left out."""
-    s = scores(contingency(segments_ZYX, truth_ZYX))
-    return s.vi_split + s.vi_merge
-
-
-def measure_vi() -> None:
-    """VI of both on 120-149, thresholds of both picked on 95-114."""
-    import waterz
-
-    tune, test = predicted(95, 115), predicted(120, 150)
-
-    def by_emseg(part: tuple[np.ndarray, np.ndarray], low: str, small: int, score: str) -> float:
-        weights, truth = part
-        cuts = [[a, b] for a, b in zip(*box_of(weights), strict=True)]
-        return vi(sweep(weights, box_of(weights), cuts, Rules.of(low, HIGH, small, score)).segments_ZYX, truth)
-
-    def by_waterz(part: tuple[np.ndarray, np.ndarray], low: float, score: float) -> float:
-        affinities = np.ascontiguousarray(part[0][::-1].astype(np.float32) / 65535)
-        with silent():
-            return vi(
-                next(iter(waterz.agglomerate(affinities, [score], aff_threshold_low=low, aff_threshold_high=0.98))),
-                part[1],
-            )
-
-    ours = [
-        (low, small, score)
-        for low in ("0.001", "0.005", "0.02")
-        for small in (300, 500)
-        for score in ("0.15", "0.2", "0.3")
-    ]
-    theirs = [(low, score) for low in (0.005, 0.02, 0.1) for score in (0.5, 0.6, 0.7, 0.8, 0.9)]
-    best, peer = min(ours, key=lambda k: by_emseg(tune, *k)), min(theirs, key=lambda k: by_waterz(tune, *k))
-    report({"vi": by_emseg(test, *best), "vi_waterz": by_waterz(test, *peer), "rules": best, "rules_waterz": peer})
-
-
-SCORINGS = {
-    "waterz": "OneMinus<MeanAffinity<RegionGraphType, ScoreValue>>",
-    "waterz quantile50": "OneMinus<HistogramQuantileAffinity<RegionGraphType, 50, ScoreValue, 256, false>>",
-    "waterz quantile85": "OneMinus<HistogramQuantileAffinity<RegionGraphType, 85, ScoreValue, 256, false>>",
-    "waterz aff50_his256": "OneMinus<HistogramQuantileAffinity<RegionGraphType, 50, ScoreValue, 256>>",
-    "waterz aff85_his256": "OneMinus<HistogramQuantileAffinity<RegionGraphType, 85, ScoreValue, 256>>",
-}
 QUANTILES: tuple[Linkage, ...] = ("quantile50", "quantile85")
 ALONE = {"emseg": measure_emseg, "kernels": measure_kernels, "two": measure_workers}
 
@@ -258,8 +195,9 @@ def print_table(side: int, found: dict[str, Any], peers: dict[str, Any], scored:
             f"{two['one_cpu']:.2f} s; left out: reading {two['read']:.2f} s, "
             f"passing tables and faces between processes {two['handing']:.2f} s)"
         )
-    print(f"VI on 120-149: emseg {scored['vi']:.3f} with {scored['rules']} (low, size, threshold)")
-    print(f"VI on 120-149: waterz {scored['vi_waterz']:.3f} with {scored['rules_waterz']} (low, threshold)")
+    print(f"{'sections 120-149':<26}{'VI':>7}   picked on 95-114: low, (emseg: size,) threshold")
+    for name, row in scored.items():
+        print(f"{name:<26}{row['vi']:>7.3f}   {', '.join(map(str, row['rules']))}")
 
 
 def summary(side: int, found: dict[str, Any], others: dict[str, Any], scored: dict[str, Any]) -> dict[str, Any]:
@@ -272,8 +210,9 @@ def summary(side: int, found: dict[str, Any], others: dict[str, Any], scored: di
         "memory_vs_waterz": ours["bytes"] / waterz["bytes"],
         **{f"speed_vs_waterz_{q}": theirs["seconds"] / mine["seconds"] for q, (mine, theirs) in by_quantile.items()},
         **{f"memory_vs_waterz_{q}": mine["bytes"] / theirs["bytes"] for q, (mine, theirs) in by_quantile.items()},
-        "vi": scored["vi"],
-        "vi_waterz": scored["vi_waterz"],
+        "vi": scored["emseg mean"]["vi"],
+        "vi_waterz": scored["waterz"]["vi"],
+        "vi_by_method": {name: row["vi"] for name, row in scored.items()},
         "fragments": ours["fragments"],
         "fragments_waterz": waterz["fragments"],
         "fragments_vs_cc3d": kernels["fragments"] / kernels["cc3d"],
