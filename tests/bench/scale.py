@@ -1,8 +1,10 @@
 """The whole stitching of a growing phantom: what it takes a voxel, level by level, and what a petavoxel would take.
 
     python tests/bench/scale.py [--size 64M|512M|4G|all] [--quick] [--leaf N] [--at FOLDER]
-        [--node-bytes N] [--above-level N] [--partitions N]
+        [--node-bytes N] [--above-level N] [--partitions N] [--spread]
 
+--spread: 16 cubes of 64M from all over the 4G one (each slab of 400 along x, y, z has four), not its corner alone, so
+that both sizes hold the same tissue, and what is left between them is the size.
 Affinities are made leaf by leaf and never stored. The tasks, two worker processes and all tables are those of a run;
 `scale_tasks.py` says what differs. Seconds are of the tasks alone: the phantom's own are printed beside them. Prints
 a table a size, then a sheet extrapolated over the tree's levels, then one JSON object.
@@ -19,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from bench.scale_sheet import HEADER, Level, level_of, sheet, summary
@@ -30,11 +33,13 @@ from emseg.tasks.arrays.forest import Up
 from emseg.tasks.arrays.rules import Rules
 from emseg.tasks.context import Context
 from emseg.tasks.exchange import is_done
+from emseg.tasks.volume.bbox import BBox, Vec
 
 SIDES = {"64M": 400, "512M": 800, "4G": 1600}
 LEAF_VX = 200  # halves of each size, so that all nodes of a level are whole; above it, every 256³ would be cut
 ALL_LABELS_VX = 1 << 30  # above it, every eighth relabel stands for all
 STEP = 8
+SPREAD: tuple[Vec, ...] = tuple((400 * i, 400 * j, 400 * ((i + j) % 4)) for i in range(4) for j in range(4))
 
 
 def rules() -> Rules:
@@ -58,7 +63,7 @@ def _all_kernels() -> None:
     for above_level in (0, 1):
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(None):
             merge = {"rounds": {"above_level": above_level, "partitions": 2, "most": 40}}
-            levels_of(rig_of(Path(folder), 48, 16, merge), 48, here=True)
+            levels_of(rig_of(Path(folder), BBox.sized((0, 0, 0), (48,) * 3), 16, merge), 48, here=True)
 
 
 def levels_of(rig: Rig, side: int, here: bool = False) -> tuple[list[Level], dict[str, dict[str, float]]]:
@@ -104,14 +109,35 @@ def _forget(rig: Rig, taken: list[Taken]) -> None:
 
 
 def measured(
-    side: int, leaf: int, folder: Path, merge: Mapping[str, Any] | None = None, digests: bool = False
+    side: int,
+    leaf: int,
+    folder: Path,
+    merge: Mapping[str, Any] | None = None,
+    digests: bool = False,
+    corner: Vec = (0, 0, 0),
 ) -> dict[str, Any]:
     """Figures of one size; a line a tier is printed."""
-    print(f"{side}³, leaves of {leaf}³\n{HEADER}", flush=True)
-    levels, residuals = levels_of(rig_of(folder, side, leaf, merge, digests), side)
+    print(f"{side}³ at {corner}, leaves of {leaf}³\n{HEADER}", flush=True)
+    levels, residuals = levels_of(rig_of(folder, BBox.sized(corner, (side,) * 3), leaf, merge, digests), side)
     found = summary(side, levels)
     (folder / "figures.json").write_text(json.dumps({**found, "tissue": residuals}))
     return {**found, "tissue": residuals}
+
+
+def spread(leaf: int, folder: Path, merge: Mapping[str, Any]) -> dict[str, Any]:
+    """Means over cubes of 64M from all over the largest one; a line a cube is printed."""
+    keys, rows = ("seconds_per_voxel", "wall_seconds_per_voxel", "phantom_seconds_per_voxel", "rows_per_voxel"), []
+    for corner in SPREAD:
+        here = folder / "-".join(map(str, corner))
+        here.mkdir(exist_ok=True)
+        with contextlib.redirect_stdout(None):
+            found = measured(SIDES["64M"], leaf, here, merge, corner=corner)
+        rows.append([found[key] for key in keys])
+        print(f"64M at {corner}: {rows[-1][0] * 1e6:.3f} CPU µs and {rows[-1][-1]:.3f} rows a voxel", flush=True)
+    return {
+        "cubes": len(rows),
+        **{key: fmean(column) for key, column in zip(keys, zip(*rows, strict=True), strict=True)},
+    }
 
 
 def report(found: dict[str, dict[str, Any]], leaf: int) -> dict[str, Any]:
@@ -131,6 +157,7 @@ def main() -> None:
     parser.add_argument("--node-bytes", type=int, default=0, help="budget of a node; above it, rounds")
     parser.add_argument("--above-level", type=int, default=0, help="where rounds begin; 0: where the budget says")
     parser.add_argument("--partitions", type=int, default=0)
+    parser.add_argument("--spread", action="store_true", help="64M cubes from all over the 4G one; their mean")
     parser.add_argument("--at", type=Path, help="keep what was done here, and go on from there")
     args = parser.parse_args()
     sides = {"quick": 256} if args.quick else {s: SIDES[s] for s in (SIDES if args.size == "all" else [args.size])}
@@ -138,6 +165,10 @@ def main() -> None:
     merge = {"rounds": {"above_level": args.above_level, "partitions": args.partitions}}
     merge |= {"node_bytes": args.node_bytes} if args.node_bytes else {}
     warmed()
+    if args.spread:
+        with tempfile.TemporaryDirectory() as temporary:
+            print(json.dumps(spread(leaf, args.at or Path(temporary), merge)))
+        return
     found = {}
     for size, side in sides.items():
         with tempfile.TemporaryDirectory() as temporary:

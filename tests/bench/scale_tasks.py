@@ -83,9 +83,9 @@ class Taken:
     digests: dict[str, str] = field(default_factory=dict)
 
 
-def rig_of(folder: Path, side: int, leaf: int, merge: Mapping[str, Any] | None = None, digests: bool = False) -> Rig:
-    """A planned run over side³ voxels; merge: what `stages.merge` has beside the rules, such as where rounds begin."""
-    spec = LayerSpec("image", "uint8", 3, BBox.sized((0, 0, 0), (side,) * 3), (10, 10, 10), (STORAGE_VX,) * 3)
+def rig_of(folder: Path, box: BBox, leaf: int, merge: Mapping[str, Any] | None = None, digests: bool = False) -> Rig:
+    """A planned run over a box; merge: what `stages.merge` has beside the rules, such as where rounds begin."""
+    spec = LayerSpec("image", "uint8", 3, box, (10, 10, 10), (STORAGE_VX,) * 3)
     create_layer(str(folder / "affinities"), spec)
     relabel = -(-leaf // STORAGE_VX) * STORAGE_VX
     config = RunConfig.model_validate(
