@@ -22,7 +22,7 @@ $(READY): pyproject.toml constraints.txt
 	$(INSTALL) --no-build-isolation -e '.[train]'
 	touch $(READY)
 
-# what tests, checks and benches need beside it
+# what tests, checks and benches need beside what users need
 developer: $(DEVELOPER)
 
 $(DEVELOPER): $(READY)

@@ -22,6 +22,7 @@ from emseg.pipeline.receipts import Ledger
 from emseg.pipeline.runner import require_runnable, run_plan
 from emseg.pipeline.status import Status, status_of
 from emseg.pipeline.status import retry as retry_failed
+from emseg.pipeline.thresholds import thresholds_of
 from emseg.pipeline.yamlfile import load_yaml
 from emseg.tasks.volume.objects import Objects
 
@@ -84,7 +85,7 @@ def plan(
     config, planned = _planned(config_file, sets)
     price = planned.price()
     if dry_run:
-        say(price.to_json(), as_json, *_thresholds(planned.plan), *_priced(price))
+        say(price.to_json(), as_json, *thresholds_of(planned.plan), *_priced(price))
         return
     from emseg.pipeline.queue import Queues
     from emseg.pipeline.queue_feed import enqueue_start
@@ -95,22 +96,10 @@ def plan(
     enqueued = 0 if queues is None else enqueue_start(planned.plan, Ledger(run_objects), queues, window)
     values = {"run": run_objects.url, "plan": planned.plan.hash, "new": new, "enqueued": enqueued, **price.to_json()}
     state = "planned" if new else "found the same plan, going on:"
-    lines = [f"{state} {run_objects.url} ({planned.plan.hash[:12]})", *_thresholds(planned.plan), *_priced(price)]
+    lines = [f"{state} {run_objects.url} ({planned.plan.hash[:12]})", *thresholds_of(planned.plan), *_priced(price)]
     if url:
         lines.append(f"put {enqueued} tasks into {url}; start `emseg worker {url}`, one of --class big too")
     say(values, as_json, *lines)
-
-
-def _thresholds(plan: Plan) -> list[str]:
-    """What fragments and their merges go by, whoever said it: run.yaml, its model, or nobody."""
-    stages = plan.config.get("stages", {})
-    if "fragment" not in {tier.kind for tier in plan.tiers}:
-        return []
-    low, high, merge = stages["fragment"]["t_low"], stages["fragment"]["t_high"], stages["merge"]
-    rule = f"size rule below {merge['min_size_vx']} voxels" if merge["min_size_vx"] else "no size rule"
-    dust = stages["relabel"]["dust_vx"]
-    tail = f"; segments below {dust} voxels are dust" if dust else ""
-    return [f"thresholds: fragments {low} and {high}; {rule}; {merge['linkage']} of {merge['threshold']} merges{tail}"]
 
 
 def _priced(price: Price) -> list[str]:
@@ -141,7 +130,7 @@ def run(
     require_runnable(engine)
     run_objects, _ = planned.stored(config.run)
     start = time.perf_counter()
-    with bars("\n".join([f"run {run_objects.url}", *_thresholds(planned.plan)])) as watch:
+    with bars(f"run {run_objects.url}", *thresholds_of(planned.plan)) as watch:
         tally = run_plan(planned.plan, run_objects, engine, watch, peak_bytes=planned.price().peak_bytes)
     seconds = time.perf_counter() - start
     values = {"run": run_objects.url, "plan": planned.plan.hash, "done": tally.done, "seconds": round(seconds, 3)}

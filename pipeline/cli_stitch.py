@@ -18,6 +18,8 @@ from emseg.pipeline.runner import stitch as finish
 from emseg.tasks.volume.errors import ConfigError
 from emseg.tasks.volume.objects import Objects
 
+DECIMALS = 6  # of a threshold: weights have 16 bits
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -66,11 +68,12 @@ def decimal(text: str, what: str) -> Decimal:
     """
     try:
         value = Decimal(text)
-        if 0 < value <= 1:
+        if 0 < value <= 1 and value == round(value, DECIMALS):
             return value
     except InvalidOperation:
         pass
-    raise ConfigError(f"{what} {text!r}: give a probability above 0 and at most 1, such as 0.6")
+    allowed = f"a probability above 0 and at most 1, of at most {DECIMALS} decimals"
+    raise ConfigError(f"{what} {text!r}: give {allowed}, such as 0.6")
 
 
 def _cut(base: Plan, run: Objects, engine: Engine, threshold: str, dust_vx: int) -> tuple[dict[str, Any], list[str]]:

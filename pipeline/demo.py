@@ -12,6 +12,7 @@ from emseg.pipeline.phantom import make_phantom, params_of
 from emseg.pipeline.planner import plan_run
 from emseg.pipeline.progress import bars
 from emseg.pipeline.runner import run_plan
+from emseg.pipeline.thresholds import thresholds_of
 from emseg.tasks.volume.bbox import BBox
 from emseg.tasks.volume.url import canonical_url, joined_url
 
@@ -66,7 +67,7 @@ def _segmented(config: RunConfig, truth: str) -> dict[str, Any]:
     """Run a config and score it."""
     planned = plan_run(config)
     run, _ = planned.stored(config.run)
-    with bars(f"run {run.url}") as watch:
+    with bars(f"run {run.url}", *thresholds_of(planned.plan)) as watch:
         run_plan(planned.plan, run, config.engine, watch)
     found = evaluate(joined_url(run.url, "layers", "segmentation"), truth, workers=config.engine.workers)
     return {key: found[key] for key in ("vi_split", "vi_merge", "adapted_rand_error", "convention")}

@@ -18,7 +18,7 @@ from emseg.tasks.volume.url import redacted
 
 PLAN_VERSION = 1
 RELATIVE = "./"  # a layer of the run directory itself
-BASE = "../../"  # a layer of the run that holds a derived one (RUN/stitches/NAME)
+BASE = "../../"  # a layer of the run that holds a derived one (RUN/stitches/THRESHOLD-HASH)
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ def columns() -> tuple[ProgressColumn, ...]:
 
 
 @contextmanager
-def bars(title: str) -> Iterator[Watch]:
+def bars(*title: str) -> Iterator[Watch]:
     """A watcher that draws the tally once there is one; plain text where standard error is no terminal."""
     console = Console(file=sys.stderr)
     tasks: dict[str, TaskID] = {}
@@ -43,7 +43,7 @@ def bars(title: str) -> Iterator[Watch]:
 
     def watch(tally: Tally) -> None:
         if not tasks:
-            console.print(title)
+            console.print(*title, sep="\n", soft_wrap=True, markup=False, highlight=False)
             progress.start()
         for stage, planned in tally.planned.items():
             if stage not in tasks:

@@ -14,6 +14,7 @@ from emseg.pipeline.config import RunConfig
 from emseg.pipeline.plan import BASE, RELATIVE, Plan
 from emseg.pipeline.planner import Planned, label_spec
 from emseg.pipeline.receipts import Ledger
+from emseg.pipeline.thresholds import threshold_name
 from emseg.pipeline.tier import TREE, Need, Tier
 from emseg.tasks.arrays.rules import Rules
 from emseg.tasks.arrays.weights import weight_threshold
@@ -48,15 +49,16 @@ def rethreshold_plan(base: Plan, run: Objects, threshold: Decimal | None, dust_v
     return Planned(Plan(layers, tiers, {"base": base.hash}, base.config, derived=True), {"segmentation": spec})
 
 
-def derived_url(run: Objects, folder: str, plan: Plan, told: str = "") -> str:
-    """Where a derived run lies; told: what a person wants to see in its name."""
-    return f"{run.url}/{folder}/{f'{told}-' if told else ''}{plan.hash[:16]}"
+def derived_url(run: Objects, folder: str, plan: Plan, prefix: str = "") -> str:
+    """Where a derived run lies; prefix: of its name, for people."""
+    name = "-".join(filter(None, (prefix, plan.hash[:16])))
+    return f"{run.url}/{folder}/{name}"
 
 
 def cut_name(threshold: Decimal | None, dust_vx: int | None) -> str:
     """What a cut is told by: its threshold, its dust, or both."""
     dust = "" if dust_vx is None else f"dust{dust_vx}"
-    return "-".join(filter(None, ("" if threshold is None else f"{threshold:f}", dust)))
+    return "-".join(filter(None, ("" if threshold is None else threshold_name(threshold), dust)))
 
 
 def base_rules(base: Plan) -> Rules:

@@ -11,6 +11,7 @@ from emseg.pipeline.evaluate import common_box, require_comparable, seen_or_refu
 from emseg.pipeline.plan import Plan
 from emseg.pipeline.receipts import Ledger
 from emseg.pipeline.rethreshold import base_layers, base_rules, cut_rules, require_tree, resolve_tiers
+from emseg.pipeline.thresholds import threshold_name
 from emseg.pipeline.tier import Need, Tier
 from emseg.tasks.arrays.contingency import Contingency, summed
 from emseg.tasks.arrays.scores import scores
@@ -40,7 +41,7 @@ def sweep_plan(base: Plan, run: Objects, truth: str, thresholds: Sequence[Decima
     """
     require_tree(base, Ledger(run))
     rules = base_rules(base)
-    cuts = {cut_rules(base, t, None).w_mean: f"resolve-{t:f}" for t in thresholds}
+    cuts = {cut_rules(base, t, None).w_mean: f"resolve-{threshold_name(t)}" for t in thresholds}
     segmentation, layer = open_layer(f"{run.url}/layers/segmentation"), open_layer(truth)
     require_comparable(segmentation, layer)
     box = common_box(segmentation, layer, None)

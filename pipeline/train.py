@@ -22,7 +22,7 @@ from emseg.models.checkpoint import load, resolve, save
 from emseg.models.dataset import Crops, TrainingCrops, ValidationCrops
 from emseg.models.spec import ModelSpec
 from emseg.pipeline.train_config import AffinityTraining, Triple
-from emseg.pipeline.train_progress import StepBar, without_adverts
+from emseg.pipeline.train_progress import StepBar, quiet_lightning
 from emseg.pipeline.train_resume import last_checkpoint
 from emseg.pipeline.train_volumes import part_of, seen
 from emseg.pipeline.yamlfile import load_yaml
@@ -128,7 +128,7 @@ def _net(config: AffinityTraining, init_from: str | None) -> nn.Module:
 
 
 def _trainer(config: AffinityTraining) -> lightning.Trainer:
-    without_adverts()
+    quiet_lightning()
     keep = ModelCheckpoint(
         config.out, "{step}", every_n_train_steps=config.validate_every, save_last=True, save_top_k=-1
     )

@@ -38,7 +38,7 @@ from emseg.pipeline.denoise_volumes import (
     noise_advice,
     noisy_images,
 )
-from emseg.pipeline.train_progress import StepBar, without_adverts
+from emseg.pipeline.train_progress import StepBar, quiet_lightning
 from emseg.pipeline.train_resume import last_checkpoint
 from emseg.pipeline.yamlfile import load_yaml
 from emseg.tasks.volume.errors import ConfigError
@@ -233,8 +233,8 @@ def _module(
 
 
 def _trainer(config: DenoiseTraining, steps: int) -> lightning.Trainer:
+    quiet_lightning()
     best = ModelCheckpoint(config.out, "best", monitor="validation/loss", enable_version_counter=False)
-    without_adverts()
     last = ModelCheckpoint(config.out, "last", save_on_train_epoch_end=True, enable_version_counter=False)
     return lightning.Trainer(
         max_epochs=config.epochs,

@@ -2,7 +2,7 @@
 
 python tests/bench/denoise.py row fib gaussian 20 emseg_n2v 0 [STEPS]   # one row: trains if it has to, stores it
 python tests/bench/denoise.py filters fib gaussian 20 0                 # all rows without training
-python tests/bench/denoise.py score fib gaussian 20 careamics 0 OUT.npy # a row made elsewhere
+python tests/bench/denoise.py score fib gaussian 20 careamics 0 OUT.npy 'JSON'  # made elsewhere, and its facts
 python tests/bench/denoise.py ship                                      # FIB rows of seed 0 become shipped weights
 python tests/bench/denoise.py --quick                                   # scores shipped weights, trains nothing
 python tests/bench/denoise.py                                           # the table of stored rows, and the bars
@@ -202,12 +202,11 @@ def bars(rows: list[Row]) -> list[str]:
             m: float(np.mean([r["psnr_db"] for r in here if r["method"] == m])) for m in {r["method"] for r in here}
         }
         emseg = sorted(method for method in mean if method.startswith("emseg"))
+        oracle = "gaussian3d_oracle" if volume == "fib" else "gaussian2d_oracle"
         judged = [(ours, theirs, -TOLERANCE_DB) for ours in emseg for theirs in ("careamics", "careamics_5")]
-        if noise == "gaussian":
-            oracle = "gaussian3d_oracle" if volume == "fib" else "gaussian2d_oracle"
-            judged += [(ours, oracle, 0.0) for ours in emseg]
+        judged += [(ours, theirs, 0.0) for ours in emseg for theirs in (oracle, "noisy")]
         if noise == "xcorr":
-            judged += [("emseg_structn2v", "emseg_n2v", 0.0), ("emseg_structn2v", "noisy", 0.0)]
+            judged.append(("emseg_structn2v", "emseg_n2v", 0.0))
         for ours, theirs, margin in judged:
             if ours in mean and theirs in mean:
                 gap = mean[ours] - mean[theirs]

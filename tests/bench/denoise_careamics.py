@@ -1,8 +1,8 @@
 """One row of CAREamics, in its own environment (it pulls another torch). Writes an .npy that `denoise.py` scores.
 
 python -m venv careamics && careamics/bin/pip install careamics h5py scipy  # or without its torchvision
-careamics/bin/python tests/bench/denoise_careamics.py fib gaussian 20 0 800 OUT.npy
-then: python tests/bench/denoise.py score fib gaussian 20 careamics 0 OUT.npy
+careamics/bin/python tests/bench/denoise_careamics.py fib gaussian 20 0 2000 OUT.npy
+then: python tests/bench/denoise.py score fib gaussian 20 careamics 0 OUT.npy 'ITS LAST LINE'
 
 Its defaults (32 features, Adam with rate 0.001), on the same crop, patches, batch, precision and number of steps. A
 seventh argument is the share of masked pixels in percent: its default, 0.2, or emseg's in this bench, 5 (scored as

@@ -4,7 +4,7 @@
         [--node-bytes N] [--above-level N] [--partitions N] [--spread]
 
 --spread: 16 cubes of 64M from all over the 4G one (each slab of 400 along x, y, z has four), not its corner alone, so
-that both sizes hold the same tissue, and what is left between them is the size.
+that the sizes differ less in tissue: a quarter of the large cube, whose blocks have fewer open sides.
 Affinities are made leaf by leaf and never stored. The tasks, two worker processes and all tables are those of a run;
 `scale_tasks.py` says what differs. Seconds are of the tasks alone: the phantom's own are printed beside them. Prints
 a table a size, then a sheet extrapolated over the tree's levels, then one JSON object.
@@ -128,8 +128,8 @@ def spread(leaf: int, folder: Path, merge: Mapping[str, Any]) -> dict[str, Any]:
     """Means over cubes of 64M from all over the largest one; a line a cube is printed."""
     keys, rows = ("seconds_per_voxel", "wall_seconds_per_voxel", "phantom_seconds_per_voxel", "rows_per_voxel"), []
     for corner in SPREAD:
-        here = folder / "-".join(map(str, corner))
-        here.mkdir(exist_ok=True)
+        here = folder / f"spread-{leaf}" / "-".join(map(str, corner))
+        here.mkdir(parents=True, exist_ok=True)
         with contextlib.redirect_stdout(None):
             found = measured(SIDES["64M"], leaf, here, merge, corner=corner)
         rows.append([found[key] for key in keys])
@@ -164,6 +164,8 @@ def main() -> None:
     leaf = 128 if args.quick else args.leaf
     merge = {"rounds": {"above_level": args.above_level, "partitions": args.partitions}}
     merge |= {"node_bytes": args.node_bytes} if args.node_bytes else {}
+    if args.spread and (args.quick or args.size != "64M"):
+        parser.error("--spread takes cubes of 64M: leave out --quick and --size")
     warmed()
     if args.spread:
         with tempfile.TemporaryDirectory() as temporary:

@@ -23,7 +23,7 @@ import h5py
 import numpy as np
 from bench.measured import DATA, in_process, measure, silent
 from bench.segment_numbers import number_segments, segment_numbers
-from bench.stitch_vi import HIGH, vi_of_both
+from bench.stitch_vi import HIGH, SCORINGS, vi_of_both
 from bench.two_workers import box_of, measure_two, seconds_of
 
 from emseg.tasks.arrays.coded import Affinities, Coded
@@ -39,13 +39,6 @@ LOW, SCORE = "0.1", "0.4"
 RULES = Rules.of(LOW, HIGH, 0, SCORE)  # the size rule off: waterz has none
 SIZED = Rules.of(LOW, HIGH, 200, SCORE)  # with the size rule of a plan's default
 REPEATS = 3
-SCORINGS = {
-    "waterz": "OneMinus<MeanAffinity<RegionGraphType, ScoreValue>>",
-    "waterz quantile50": "OneMinus<HistogramQuantileAffinity<RegionGraphType, 50, ScoreValue, 256, false>>",
-    "waterz quantile85": "OneMinus<HistogramQuantileAffinity<RegionGraphType, 85, ScoreValue, 256, false>>",
-    "waterz aff50_his256": "OneMinus<HistogramQuantileAffinity<RegionGraphType, 50, ScoreValue, 256>>",
-    "waterz aff85_his256": "OneMinus<HistogramQuantileAffinity<RegionGraphType, 85, ScoreValue, 256>>",
-}
 
 
 def loaded(path: str) -> np.ndarray:
@@ -65,7 +58,7 @@ def floats_of_codes(codes_CZYX: np.ndarray) -> np.ndarray:
 
 def measure_vi() -> None:
     """VI of every way to agglomerate, of both programs."""
-    report(vi_of_both(SCORINGS))
+    report(vi_of_both())
 
 
 def emseg_whole(weights_CZYX: Affinities, rules: Rules = RULES) -> tuple[LeafResult, np.ndarray]:

@@ -103,6 +103,7 @@ def test_a_sweep_scores_what_fresh_runs_would(affinities: str, base: Objects, tr
     plan = load_plan(base)
     thresholds = [Decimal("0.5"), Decimal("0.56"), Decimal("0.65")]
     made_plan = sweep_plan(plan, base, truth, thresholds, False)
+    assert sweep_plan(plan, base, truth, [Decimal("0.50"), Decimal("5.6e-1"), Decimal("0.650")], False) == made_plan
     assert {"resolve-0.5/L1", "resolve-0.56/L1", "resolve-0.65/L1"} <= set(made_plan.tier)
     rows = sweep_rows(made_plan, derived(base, "sweeps", made_plan), plan, thresholds)
     for row in rows:
