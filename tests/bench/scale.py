@@ -33,13 +33,13 @@ from emseg.tasks.arrays.forest import Up
 from emseg.tasks.arrays.rules import Rules
 from emseg.tasks.context import Context
 from emseg.tasks.exchange import is_done
-from emseg.tasks.volume.bbox import BBox, Vec
+from emseg.tasks.volume.bbox import BBox, Vec, vec
 
 SIDES = {"64M": 400, "512M": 800, "4G": 1600}
 LEAF_VX = 200  # halves of each size, so that all nodes of a level are whole; above it, every 256³ would be cut
 ALL_LABELS_VX = 1 << 30  # above it, every eighth relabel stands for all
 STEP = 8
-SPREAD: tuple[Vec, ...] = tuple((400 * i, 400 * j, 400 * ((i + j) % 4)) for i in range(4) for j in range(4))
+SPREAD = tuple(vec([SIDES["64M"] * n for n in (i, j, (i + j) % 4)]) for i in range(4) for j in range(4))
 
 
 def rules() -> Rules:
