@@ -58,6 +58,9 @@ class StepBar(lightning.Callback):  # type: ignore[misc]
         """Leave the bar as far as it came; let Ctrl-C be one, which Lightning would make exit code 1 of."""
         self._stop()
         if isinstance(exception, KeyboardInterrupt):
+            if trainer.is_global_zero:
+                step = trainer.global_step
+                print(f"emseg: stopped at step {step}; --resume goes on from the last checkpoint", file=sys.stderr)
             raise exception
 
     def _update(self, **changes: Any) -> None:

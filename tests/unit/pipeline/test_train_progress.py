@@ -63,4 +63,6 @@ def test_a_stop_by_hand_stays_one(capsys: pytest.CaptureFixture[str]) -> None:
     bar.on_exception(trainer(3), MODULE, ValueError("no"))
     with pytest.raises(KeyboardInterrupt):
         bar.on_exception(trainer(3), MODULE, KeyboardInterrupt())
-    assert " 3/8" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert " 3/8" in said
+    assert "stopped at step 3; --resume" in said
