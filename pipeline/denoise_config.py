@@ -78,6 +78,12 @@ class DenoiseTraining(Section):
         False,
         description="mix each voxel's own value in when the model is applied, by the share learned; not with structn2v",
     )
+    noise_sigma: float | None = Field(
+        None,
+        gt=0,
+        description="grey levels of the noise to take away, where the detector's calibration tells them; decides the "
+        "own value's share; none: estimated from the images, all white noise in them counts",
+    )
     keep: Literal["last", "best"] = Field("last", description="which weights the finished model has; both are written")
     loaders: int = Field(0, ge=0, description="processes that make patches; 0: the trainer itself")
     precision: Literal["32", "bf16-mixed"] = Field(
@@ -93,8 +99,9 @@ class DenoiseTraining(Section):
             raise ValueError("struct_axis belongs to variant: structn2v, which needs it; `emseg noise` recommends one")
         if self.struct_span % 2 == 0:
             raise ValueError(f"struct_span {self.struct_span} must be odd")
-        if self.own_value and self.variant == "structn2v":
-            raise ValueError("own_value: its noise is that of its neighbours, which structn2v sees; leave it out")
+        if (self.own_value or self.noise_sigma) and self.variant == "structn2v":
+            name = "own_value" if self.own_value else "noise_sigma"
+            raise ValueError(f"{name}: its noise is that of its neighbours, which structn2v sees; leave it out")
         if self.struct_axis == "z" and self.dims == 2:
             raise ValueError("struct_axis z needs dims: 3")
         if self.patch_vx is not None and self.dims == 3 and self.patch_vx[2] == 1:

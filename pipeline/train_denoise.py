@@ -263,7 +263,8 @@ def finished(
     curves, folder = module.curves, Path(config.out)
     best_epoch = int(np.argmin(curves["validation"])) + 1
     loss = curves["validation"][-1 if config.keep == "last" else best_epoch - 1]
-    noise = float(np.mean([image.noise.sigma**2 for image in images])) / levels[1] ** 2
+    sigmas = [config.noise_sigma or image.noise.sigma for image in images]
+    noise = float(np.mean(np.square(sigmas))) / levels[1] ** 2
     share = own_share(loss, noise) if config.variant != "structn2v" else 0.0
     record = {
         "attribution": config.attribution,

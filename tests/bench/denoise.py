@@ -39,7 +39,9 @@ from denoise_filters import filters, psnr, ssim
 from emseg.models.checkpoint import load, resolve
 from emseg.models.coding import grey_values
 from emseg.models.held_memory import held_memory
+from emseg.models.own_share import own_share
 from emseg.models.predictor import Predictor, scaled
+from emseg.models.spec import ModelSpec
 from emseg.tasks.arrays.lattice import infer
 from emseg.tasks.denoise import with_own, with_views
 from emseg.tasks.volume.bbox import BBox
@@ -49,7 +51,8 @@ ROWS = Path(__file__).with_name("denoise_rows.json")
 WORK = Path("build/bench/denoise")
 WEIGHTS = Path("models/weights")
 VARIANTS = {"emseg_n2v": "n2v", "emseg_n2v2": "n2v2", "emseg_structn2v": "structn2v"}
-APPLIED = {"": {}, "_mixed": {"mixed": True}, "_tta": {"tta": True}, "_mixed_tta": {"mixed": True, "tta": True}}
+OWN = ("_mixed", "_known")  # the own value's share: by the noise estimated from the crop; by the noise put in, told
+APPLIED = {own + tta: (own, bool(tta)) for own in ("", *OWN) for tta in ("", "_tta")}
 KEY = ("volume", "noise", "sigma", "method", "seed")
 SHOWN = (*KEY, "psnr_db", "ssim")
 FEATURES = {"fib": 16, "isbi": 16}
@@ -121,19 +124,26 @@ def trained(volume: str, noise: str, sigma: float, method: str, seed: int, steps
     return model
 
 
-def parted(method: str) -> tuple[str, dict[str, bool]]:
+def parted(method: str) -> tuple[str, tuple[str, bool]]:
     """What is trained, and how it is applied: emseg_n2v_mixed is emseg_n2v with each voxel's own value mixed in."""
     trained_as = next(name for name in sorted(VARIANTS, key=len, reverse=True) if method.startswith(name))
     return trained_as, APPLIED[method.removeprefix(trained_as)]
 
 
-def applied(model: Path, noisy: np.ndarray, mixed: bool = False, tta: bool = False) -> tuple[np.ndarray, float]:
+def share_of(spec: ModelSpec, own: str, sigma: float) -> float:
+    """The own value's share, as training reckons it: noise estimated, or told by `noise_sigma`."""
+    figures = spec.training["figures"]
+    told = own_share(figures["validation/loss"], (sigma / spec.normalisation["std"]) ** 2)
+    return {"": 0.0, "_mixed": figures["own_share"], "_known": told}[own]
+
+
+def applied(model: Path, noisy: np.ndarray, sigma: float, own: str = "", tta: bool = False) -> tuple[np.ndarray, float]:
     """The denoised crop, uint8, by the operator of the denoise stage; voxels per second."""
     spec, net = load(model)
     torch.set_num_threads(THREADS)
     box = BBox.sized((0, 0, 0), noisy.shape[::-1])
     run = with_views(spec, Predictor(net).predict) if tta else Predictor(net).predict
-    run = with_own(run, spec.training["figures"]["own_share"]) if mixed else run
+    run = with_own(run, share_of(spec, own, sigma)) if own else run
 
     def read(part: BBox) -> np.ndarray:
         return scaled(spec, noisy[part.slices_ZYX((0, 0, 0))])
@@ -148,7 +158,7 @@ def applied(model: Path, noisy: np.ndarray, mixed: bool = False, tta: bool = Fal
 def network_row(volume: str, noise: str, sigma: float, method: str, seed: int, steps: int) -> Row:
     """Train, apply, score."""
     model = trained(volume, noise, sigma, method, seed, steps)
-    found, speed = applied(model, noisy_crop(volume, noise, sigma, seed), **parted(method)[1])
+    found, speed = applied(model, noisy_crop(volume, noise, sigma, seed), sigma, *parted(method)[1])
     seconds = json.loads((model.parent / "seconds.json").read_text())
     more = {"steps": steps, "train_core_s": seconds, "voxels_per_s": round(speed)}
     return row_of(volume, noise, sigma, method, seed, found, **more)
@@ -174,7 +184,7 @@ def quick() -> list[Row]:
         rows += filter_rows("fib", noise, QUICK_SIGMA, 0)
     for noise, method in sorted(SHIPPED):
         model = resolve(f"fib25-{VARIANTS[method]}")
-        found, speed = applied(model, noisy_crop("fib", noise, QUICK_SIGMA, 0))
+        found, speed = applied(model, noisy_crop("fib", noise, QUICK_SIGMA, 0), QUICK_SIGMA)
         rows.append(row_of("fib", noise, QUICK_SIGMA, method, 0, found, voxels_per_s=round(speed)))
     measured = {tuple(r[k] for k in KEY) for r in rows}
     return [*rows, *({**r, "stored": True} for r in stored() if tuple(r[k] for k in KEY) not in measured)]

@@ -24,7 +24,7 @@ import numpy as np
 from bench.measured import DATA, in_process, measure, silent
 from bench.segment_numbers import number_segments, segment_numbers
 from bench.stitch_vi import HIGH, SCORINGS, vi_of_both
-from bench.two_workers import box_of, measure_two, seconds_of
+from bench.two_workers import box_of, measure_two
 
 from emseg.tasks.arrays.coded import Affinities, Coded
 from emseg.tasks.arrays.contacts import contact_rows
@@ -182,10 +182,11 @@ def print_table(side: int, found: dict[str, Any], peers: dict[str, Any], scored:
         print(f"{name:<26}{seconds:>9.3f}{voxels / seconds / 1e6:>8.1f}")
     for name, two in found["two"].items():
         print(
-            f"two workers on eight chunks, {name}: leaves {two['leaves']:.2f} s + tree {two['above']:.2f} s + segments "
-            f"{two['down']:.2f} s (processor {two['cpu']:.2f} s), one worker on the same chunks {two['alone']:.2f} s "
-            f"(processor {two['alone_cpu']:.2f} s), one core on one chunk {two['one']:.2f} s (processor "
-            f"{two['one_cpu']:.2f} s; left out: reading {two['read']:.2f} s, "
+            f"two workers on eight chunks, {name}: {two['seconds']:.2f} s (leaves {two['leaf']:.2f} s, nodes "
+            f"{two['node']:.2f} s, the way down {two['down'] + two['segments']:.2f} s by both; elapsed "
+            f"{two['elapsed']:.2f} s), one worker on the same chunks {two['alone']:.2f} s (leaves "
+            f"{two['leaf_alone']:.2f} s; elapsed {two['alone_elapsed']:.2f} s), one core on one chunk "
+            f"{two['one']:.2f} s (elapsed {two['one_elapsed']:.2f} s; left out: reading {two['read']:.2f} s, "
             f"passing tables and faces between processes {two['handing']:.2f} s)"
         )
     print(f"{'sections 120-149':<26}{'VI':>7}   picked on 95-114: low, (emseg: size,) threshold")
@@ -193,9 +194,23 @@ def print_table(side: int, found: dict[str, Any], peers: dict[str, Any], scored:
         print(f"{name:<26}{row['vi']:>7.3f}   {', '.join(map(str, row['rules']))}")
 
 
+def ratios(two: dict[str, float]) -> dict[str, float]:
+    """Two workers beside one worker on the same chunks, and beside one core on one chunk; elapsed seconds, too."""
+    return {
+        "one_worker": two["seconds"] / two["alone"],
+        "one_worker_elapsed": two["elapsed"] / two["alone_elapsed"],
+        "one": two["seconds"] / two["one"],
+        "one_elapsed": two["elapsed"] / two["one_elapsed"],
+    }
+
+
 def summary(side: int, found: dict[str, Any], others: dict[str, Any], scored: dict[str, Any]) -> dict[str, Any]:
     """The last line."""
-    ours, kernels, two, sized = found["emseg"], found["kernels"], *found["two"].values()
+    ours, kernels, both = (
+        found["emseg"],
+        found["kernels"],
+        list(zip(("", "_size_rule"), found["two"].values(), strict=True)),
+    )
     waterz, by_quantile = others["waterz"], {q: (others[f"emseg {q}"], others[f"waterz {q}"]) for q in QUANTILES}
     return {
         "voxels": side**3,
@@ -210,12 +225,8 @@ def summary(side: int, found: dict[str, Any], others: dict[str, Any], scored: di
         "fragments_waterz": waterz["fragments"],
         "fragments_vs_cc3d": kernels["fragments"] / kernels["cc3d"],
         "relabel_vs_fastremap": kernels["relabel"] / kernels["fastremap"],
-        "two_workers_vs_one_worker": seconds_of(two) / two["alone"],
-        "two_workers_vs_one_worker_size_rule": seconds_of(sized) / sized["alone"],
-        "two_workers_vs_one": seconds_of(two) / two["one"],
-        "two_workers_vs_one_cpu": two["cpu"] / two["one_cpu"],
-        "two_workers_vs_one_size_rule": seconds_of(sized) / sized["one"],
-        "two_workers_vs_one_size_rule_cpu": sized["cpu"] / sized["one_cpu"],
+        **{f"two_workers_vs_{other}{rule}": ratio for rule, t in both for other, ratio in ratios(t).items()},
+        **{f"leaves_beside_each_other{rule}": t["leaf"] / t["leaf_alone"] for rule, t in both},
         "leaf_bytes_per_voxel": ours["bytes"] / side**3,
     }
 

@@ -1,17 +1,23 @@
-"""Workers on eight chunks, the whole way: leaves, the nodes of each level side by side, the way down, segments.
+"""Workers on eight chunks, the whole way: leaves, nodes, the way down, segments, each as soon as it can begin.
 
-Two workers stand beside one worker on the same eight chunks, and beside one core on all of it as one chunk.
-What workers hand on stays in memory: reading, and passing tables and faces between processes, are left out of the
-seconds and told beside them. A step takes as long as the slower worker; steps wait for each other. Beside the seconds
-stand processor seconds, which say the same where nothing else runs, and more where something does.
+A run's driver is followed: what a finished task made ready goes first, then the next leaf. Two workers stand beside one
+worker on the same eight chunks, and beside one core on all of it as one chunk. What tasks hand on stays in memory:
+reading, and passing tables between processes, are left out of the seconds and told beside them. So a worker's clock is
+moved by its tasks alone; a task begins where that clock stands, or where the last of the tasks that it waits for ended.
+Clocks count processor seconds, since the process that passes tables shares the two cores; elapsed seconds stand beside
+them. What the same leaves take beside another worker and alone tells what the machine's second core is worth.
 """
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import time
-from collections.abc import Callable, Iterable
-from multiprocessing.connection import Connection
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.sharedctypes import RawArray
 from statistics import median
 from typing import Any
 
@@ -20,7 +26,7 @@ from bench.segment_numbers import number_segments
 
 from emseg.tasks.arrays.coded import Affinities, Coded
 from emseg.tasks.arrays.faces import FacePair
-from emseg.tasks.arrays.forest import Down
+from emseg.tasks.arrays.forest import Down, Forest
 from emseg.tasks.arrays.leaf import LeafResult, leaf
 from emseg.tasks.arrays.node import NodeResult, node
 from emseg.tasks.arrays.relabel import lookup_tables
@@ -31,44 +37,58 @@ from emseg.tasks.arrays.sweep import tree_of
 from emseg.tasks.arrays.weights import LINEAR_UINT8
 from emseg.tasks.volume.bbox import BBox, Vec, vec
 
-STEPS = ("leaves", "above", "down")
-Job = tuple[Any, ...]  # function, arguments
+KINDS = ("leaf", "node", "down", "segments")
+Key = tuple[str, int, Vec]  # kind, level, index
+Cores = dict[Vec, BBox]
+NO_LABELS = np.zeros((0, 0, 0), np.uint32)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A task: what it waits for, and what is handed to it once that is done."""
+
+    needs: tuple[Key, ...]
+    arguments: Callable[[dict[Key, Any]], tuple[Any, ...]]
 
 
 class Worker:
-    """What one worker process holds: its cores' affinities and, once made, their labels."""
+    """What one worker process can do; all of them share the labels."""
 
-    def __init__(self, path: str, cores: dict[Vec, BBox], rules: Rules) -> None:
+    def __init__(self, path: str, cores: Cores, labels: dict[Vec, Any], rules: Rules) -> None:
         codes = np.load(path)
         self.whole, self.cores, self.rules = box_of(codes), cores, rules
         self.parts: dict[Vec, Affinities] = {
             index: Coded(codes[(slice(None), *weights_box(core, self.whole).slices_ZYX((0, 0, 0)))], LINEAR_UINT8)
             for index, core in cores.items()
         }
-        self.labels: dict[Vec, np.ndarray] = {}
+        self.labels = {i: np.frombuffer(labels[i], np.uint32).reshape(core.shape_ZYX) for i, core in cores.items()}
 
-    def leaves(self) -> dict[Vec, LeafResult]:
-        """Every leaf of this worker; labels stay here."""
-        made = {i: leaf(part, self.cores[i], self.whole, self.rules) for i, part in self.parts.items()}
-        self.labels = {i: result.labels_ZYX for i, result in made.items()}
-        return made
+    def do(self, key: Key, arguments: tuple[Any, ...]) -> tuple[Any, float, float]:
+        """Result of a job, its seconds and processor seconds."""
+        kind, _, index = key
+        made, wall_s, cpu_s = timed(lambda: getattr(self, kind)(index, *arguments))
+        if kind == "leaf":
+            self.labels[index][:] = made.labels_ZYX
+            made = LeafResult(NO_LABELS, made.faces, made.forest, made.up)
+        return made, wall_s, cpu_s
 
-    def nodes(self, jobs: dict[Vec, tuple[Any, list[FacePair]]]) -> dict[Vec, NodeResult]:
-        """Nodes of one level."""
-        return {i: node(children, pairs, self.rules) for i, (children, pairs) in jobs.items()}
+    def leaf(self, index: Vec) -> LeafResult:
+        """Fragments, rows, S and A of a core."""
+        return leaf(self.parts[index], self.cores[index], self.whole, self.rules)
 
-    def down(self, jobs: dict[Vec, tuple[Down, Any]]) -> dict[Vec, list[Down]]:
-        """Final ids for the children of nodes of one level."""
-        return {i: resolve(down, forest, self.rules.dust_vx) for i, (down, forest) in jobs.items()}
+    def node(self, _: Vec, children: Any, pairs: list[FacePair]) -> NodeResult:
+        """A node."""
+        return node(children, pairs, self.rules)
 
-    def segments(self, jobs: dict[Vec, tuple[Down, Any]]) -> list[np.ndarray]:
-        """Labels become segment numbers in their own memory; returns the uint64 ids of each leaf's numbers."""
-        out = []
-        for i, downs in self.down(jobs).items():
-            ids, numbers = np.unique(lookup_tables(downs[0])[1], return_inverse=True)
-            number_segments(self.labels[i], numbers.astype(np.uint32))
-            out.append(ids)
-        return out
+    def down(self, _: Vec, down: Down, forest: Forest) -> list[Down]:
+        """Final ids for the children of a node."""
+        return resolve(down, forest, self.rules.dust_vx)
+
+    def segments(self, index: Vec, down: Down, forest: Forest) -> np.ndarray:
+        """A core's labels become segment numbers in their own memory; the uint64 ids of these numbers."""
+        ids, numbers = np.unique(lookup_tables(self.down(index, down, forest)[0])[1], return_inverse=True)
+        number_segments(self.labels[index], numbers.astype(np.uint32))
+        return ids
 
 
 def box_of(codes_CZYX: Affinities) -> BBox:
@@ -76,12 +96,11 @@ def box_of(codes_CZYX: Affinities) -> BBox:
     return BBox.sized((0, 0, 0), codes_CZYX.shape[:0:-1])
 
 
-def work(pipe: Connection, path: str, cores: dict[Vec, BBox], rules: Rules) -> None:
-    """Do what comes through the pipe, until nothing does: method, arguments -> result, seconds, processor seconds."""
-    worker = Worker(path, cores, rules)
+def work(pipe: Connection, *made_of: Any) -> None:
+    """Do what comes through the pipe, until nothing does: key, arguments -> key, result, seconds, processor seconds."""
+    worker = Worker(*made_of)
     while (job := pipe.recv()) is not None:
-        made, *took = timed(lambda job=job: getattr(worker, job[0])(*job[1:]))
-        pipe.send((_without_labels(made), *took))
+        pipe.send((job[0], *worker.do(*job)))
 
 
 def timed(job: Callable[[], Any]) -> tuple[Any, float, float]:
@@ -91,85 +110,94 @@ def timed(job: Callable[[], Any]) -> tuple[Any, float, float]:
     return made, time.perf_counter() - wall, time.process_time() - cpu
 
 
-def _without_labels(made: Any) -> Any:
-    if isinstance(made, dict) and all(isinstance(m, LeafResult) for m in made.values()):
-        none = np.zeros((0, 0, 0), np.uint32)
-        return {i: LeafResult(none, m.faces, m.forest, m.up) for i, m in made.items()}
-    return made
+def jobs_of(cuts: list[list[int]], cores: Cores) -> dict[Key, Job]:
+    """All tasks over a grid; leaves in the order in which a driver walks them."""
+    tree = tree_of(cuts)
+    leaves: dict[Key, Job] = {("leaf", 0, index): Job((), lambda _: ()) for index in tree.nodes(0).indices()}
+    return leaves | _way_up(tree, cores) | _way_down(tree)
 
 
-def step(pipes: list[Connection], jobs: list[Job]) -> tuple[list[Any], float, float]:
-    """One job for each worker; their results, and the seconds and processor seconds of the slower one."""
-    for pipe, job in zip(pipes, jobs, strict=True):
-        pipe.send(job)
-    done = [pipe.recv() for pipe in pipes]
-    return [d[0] for d in done], max(d[1] for d in done), max(d[2] for d in done)
+def _made_by(level: int, index: Vec) -> Key:
+    return ("node" if level else "leaf", level, index)
 
 
-def shared(jobs: dict[Vec, Any], workers: int) -> list[dict[Vec, Any]]:
-    """Jobs dealt out to the workers."""
-    return [dict(list(jobs.items())[n::workers]) for n in range(workers)]
-
-
-def merged(parts: Iterable[dict[Vec, Any]]) -> dict[Vec, Any]:
-    """Results of all workers together."""
-    return {i: made for part in parts for i, made in part.items()}
-
-
-def seconds_of(measured: dict[str, Any]) -> float:
-    """All steps together."""
-    return float(sum(measured[name] for name in STEPS))
-
-
-def climb_and_descend(pipes: list[Connection], cuts: list[list[int]], cores: dict[Vec, BBox]) -> dict[str, Any]:
-    """One round over everything: seconds of each step, and all segment ids."""
-    tree, seconds = tree_of(cuts), dict.fromkeys((*STEPS, "cpu"), 0.0)
-
-    def run(name: str, method: str, jobs: list[Job]) -> list[Any]:
-        made, took, cpu = step(pipes, [(method, *job) for job in jobs])
-        seconds[name] += took
-        seconds["cpu"] += cpu
-        return made
-
-    leaves = merged(run("leaves", "leaves", [()] * len(pipes)))
-
-    def pair(upper: Vec, axis: int) -> FacePair:
+def _way_up(tree: Any, cores: Cores) -> dict[Key, Job]:
+    def pair(done: dict[Key, Any], upper: Vec, axis: int) -> FacePair:
         below, name = vec([i - (a == axis) for a, i in enumerate(upper)]), "xyz"[axis]
-        return FacePair(leaves[below].faces[name + "+"], leaves[upper].faces[name + "-"], axis, cores[upper].min)
+        low, high = done["leaf", 0, below].faces[name + "+"], done["leaf", 0, upper].faces[name + "-"]
+        return FacePair(low, high, axis, cores[upper].min)
 
-    levels: list[dict[Vec, Any]] = [leaves]
-    for level in range(1, tree.levels + 1):
-        jobs = {
-            parent: (
-                [(child, levels[-1][child].up) for child in tree.children(level, parent)],
-                [pair(upper, axis) for _, upper, axis in tree.pairs(level, parent)],
-            )
-            for parent in tree.nodes(level).indices()
-        }
-        levels.append(merged(run("above", "nodes", [(part,) for part in shared(jobs, len(pipes))])))
-    downs = {index: Down.empty() for index in levels[-1]}
+    def job(level: int, parent: Vec) -> Job:
+        children = {child: _made_by(level - 1, child) for child in tree.children(level, parent)}
+        return Job(
+            tuple(children.values()),
+            lambda done: (
+                [(child, done[key].up) for child, key in children.items()],
+                [pair(done, upper, axis) for _, upper, axis in tree.pairs(level, parent)],
+            ),
+        )
+
+    return {("node", n, i): job(n, i) for n in range(1, tree.levels + 1) for i in tree.nodes(n).indices()}
+
+
+def _way_down(tree: Any) -> dict[Key, Job]:
+    (root,) = tree.nodes(tree.levels).indices()
+    jobs = {
+        ("down", tree.levels, root): Job(
+            (_made_by(tree.levels, root),), lambda done: (Down.empty(), done[_made_by(tree.levels, root)].forest)
+        )
+    }
     for level in range(tree.levels, 0, -1):
-        jobs = {index: (downs[index], result.forest) for index, result in levels[level].items()}
-        made = merged(run("down", "down", [(part,) for part in shared(jobs, len(pipes))]))
-        downs = {c: d for i, below in made.items() for c, d in zip(tree.children(level, i), below, strict=True)}
-    jobs = {index: (downs[index], leaves[index].forest) for index in cores}
-    ids = run("down", "segments", [(part,) for part in shared(jobs, len(pipes))])
-    return {**seconds, "ids": np.unique(np.concatenate([i for part in ids for i in part]))}
+        for parent in tree.nodes(level).indices():
+            for place, child in enumerate(tree.children(level, parent)):
+                above, made_by = ("down", level, parent), _made_by(level - 1, child)
+                kind = "down" if level > 1 else "segments"
+                jobs[kind, level - 1, child] = Job(
+                    (above,), lambda done, a=above, p=place, m=made_by: (done[a][p], done[m].forest)
+                )
+    return jobs
 
 
-def team(path: str, cores: dict[Vec, BBox], rules: Rules, workers: int) -> list[Connection]:
-    """Pipes to as many worker processes, each with its share of the cores."""
+def play(pipes: list[Connection], jobs: dict[Key, Job]) -> dict[str, Any]:
+    """Everything once: processor and elapsed seconds of the workers' clocks at the end, processor seconds of all tasks
+    of a kind together, and all segment ids."""
+    done: dict[Key, Any] = {}
+    ends: dict[Key, np.ndarray] = {}
+    clocks, spent = np.zeros((len(pipes), 2)), dict.fromkeys(KINDS, 0.0)
+    at_once, made_ready = deque(key for key, job in jobs.items() if not job.needs), deque[Key]()
+    idle = set(range(len(pipes)))
+    while len(done) < len(jobs):
+        while idle and (made_ready or at_once):
+            key = (made_ready or at_once).popleft()
+            worker = min(idle, key=lambda w: clocks[w, 0])
+            idle.remove(worker)
+            pipes[worker].send((key, jobs[key].arguments(done)))
+        for pipe in wait([p for w, p in enumerate(pipes) if w not in idle]):
+            worker = pipes.index(pipe)
+            key, done[key], *took = pipe.recv()
+            idle.add(worker)
+            begin = np.max([clocks[worker], *(ends[need] for need in jobs[key].needs)], axis=0)
+            ends[key] = clocks[worker] = begin + took
+            spent[key[0]] += took[1]
+            made_ready.extend(k for k, j in jobs.items() if key in j.needs and all(need in done for need in j.needs))
+    ids = np.unique(np.concatenate([made for (kind, *_), made in done.items() if kind == "segments"]))
+    elapsed, seconds = clocks.max(axis=0)
+    return {"seconds": float(seconds), "elapsed": float(elapsed), **spent, "ids": ids}
+
+
+def team(workers: int, *made_of: Any) -> list[Connection]:
+    """Pipes to as many worker processes."""
     context, pipes = multiprocessing.get_context("spawn"), []
-    for mine in shared(cores, workers):
+    for _ in range(workers):
         here, there = context.Pipe()
-        context.Process(target=work, args=(there, path, mine, rules), daemon=True).start()
+        context.Process(target=work, args=(there, *made_of), daemon=True).start()
         pipes.append(here)
     return pipes
 
 
 def measure_two(path: str, rules: Rules, repeats: int, one: Callable[[Coded], np.ndarray]) -> dict[str, float]:
-    """Medians of the steps' seconds, of one worker on the same chunks, of one core on one chunk (`one`, which returns
-    its segment ids), of reading, and of what passing things between processes took.
+    """Medians of the processor seconds of two workers, of one worker on the same chunks (`alone`), of one core on one
+    chunk (`one`, which returns its segment ids), of reading, and of what passing things between processes took.
 
     Raises:
         RuntimeError: workers on eight chunks do not get the segments of one chunk.
@@ -180,15 +208,17 @@ def measure_two(path: str, rules: Rules, repeats: int, one: Callable[[Coded], np
         vec(i): BBox.of([c[k] for c, k in zip(cuts, i, strict=True)], [c[k + 1] for c, k in zip(cuts, i, strict=True)])
         for i in np.ndindex(2, 2, 2)
     }
-    alone, pair, found = team(path, cores, rules, 1), team(path, cores, rules, 2), []
+    labels = {index: RawArray(ctypes.c_uint32, int(np.prod(core.size))) for index, core in cores.items()}
+    jobs, found = jobs_of(cuts, cores), []
+    alone, pair = (team(workers, path, cores, labels, rules) for workers in (1, 2))
     for repeat in range(repeats + 1):  # the first compiles
-        two, wall_s, _ = timed(lambda: climb_and_descend(pair, cuts, cores))
-        single = climb_and_descend(alone, cuts, cores)
-        ids, one_s, one_cpu_s = timed(lambda: one(Coded(codes, LINEAR_UINT8)))
-        two |= {"one": one_s, "one_cpu": one_cpu_s, "handing": wall_s - seconds_of(two)}
-        two |= {"alone": seconds_of(single), "alone_cpu": single["cpu"]}
+        two, wall_s, _ = timed(lambda: play(pair, jobs))
+        single = play(alone, jobs)
+        ids, one_elapsed_s, one_s = timed(lambda: one(Coded(codes, LINEAR_UINT8)))
         if not np.array_equal(ids, two.pop("ids")) or not np.array_equal(ids, single["ids"]):
             raise RuntimeError("workers on eight chunks found other segments than one core on one chunk")
+        two |= {"one": one_s, "one_elapsed": one_elapsed_s, "handing": wall_s - two["elapsed"]}
+        two |= {"alone": single["seconds"], "alone_elapsed": single["elapsed"], "leaf_alone": single["leaf"]}
         found += [two] if repeat else []
     for pipe in (*alone, *pair):
         pipe.send(None)

@@ -145,8 +145,20 @@ def test_an_own_value_is_mixed_in_by_the_share_learned(tmp_path, file, whole):
     text, model = said(config(tmp_path, file, own_value="true"))
     assert read_spec(model).own_share == share
     assert "own value tells" in text
-    with pytest.raises(ConfigError, match="own_value"):
-        said(config(tmp_path, file, "s", own_value="true", variant="structn2v", struct_axis="x"))
+    for name, value in {"own_value": "true", "noise_sigma": 20}.items():
+        with pytest.raises(ConfigError, match=name):
+            said(config(tmp_path, file, "s", **{name: value}, variant="structn2v", struct_axis="x"))
+
+
+def test_a_known_noise_decides_the_share(tmp_path, file, whole):
+    """One minus its variance over the loss, both in the model's units; twice the estimate leaves the own value none."""
+    spec = read_spec(whole)
+    loss, estimated = spec.training["figures"]["validation/loss"], spec.training["noise_sigma"]
+    for sigma in (estimated / 2, 2 * estimated):
+        known = read_spec(train_denoise(config(tmp_path, file, f"s{sigma:.0f}", noise_sigma=sigma)))
+        assert known.training["figures"]["validation/loss"] == loss
+        expected = max(0, 1 - sigma**2 / known.normalisation["std"] ** 2 / loss)
+        assert known.training["figures"]["own_share"] == pytest.approx(expected, abs=1e-4)
 
 
 def test_best_and_last_weights_curves_and_pictures_are_kept(whole):
