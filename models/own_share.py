@@ -12,6 +12,7 @@ def own_share(loss: float, noise: float) -> float:
 
     Args:
         loss: mean squared error at blind spots of patches that were not trained on.
-        noise: variance of the noise, in the same units. It must be independent from voxel to voxel.
+        noise: variance of the noise, in the same units. It must be independent of the noise of all voxels that the
+            network looks at: from voxel to voxel, or beyond the span that structN2V hides.
     """
     return round(max(0.0, 1 - noise / loss), 4)

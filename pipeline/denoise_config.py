@@ -76,7 +76,7 @@ class DenoiseTraining(Section):
     validation_percent: float = Field(10, ge=10, le=50, description="share of the patches kept for validation")
     own_value: bool = Field(
         False,
-        description="mix each voxel's own value in when the model is applied, by the share learned; not with structn2v",
+        description="mix each voxel's own value in when the model is applied, by the share learned",
     )
     noise_sigma: float | None = Field(
         None,
@@ -99,9 +99,6 @@ class DenoiseTraining(Section):
             raise ValueError("struct_axis belongs to variant: structn2v, which needs it; `emseg noise` recommends one")
         if self.struct_span % 2 == 0:
             raise ValueError(f"struct_span {self.struct_span} must be odd")
-        if (self.own_value or self.noise_sigma) and self.variant == "structn2v":
-            name = "own_value" if self.own_value else "noise_sigma"
-            raise ValueError(f"{name}: its noise is that of its neighbours, which structn2v sees; leave it out")
         if self.struct_axis == "z" and self.dims == 2:
             raise ValueError("struct_axis z needs dims: 3")
         if self.patch_vx is not None and self.dims == 3 and self.patch_vx[2] == 1:

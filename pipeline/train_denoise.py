@@ -41,6 +41,7 @@ from emseg.pipeline.denoise_volumes import (
 from emseg.pipeline.train_progress import StepBar, quiet_lightning
 from emseg.pipeline.train_resume import last_checkpoint
 from emseg.pipeline.yamlfile import load_yaml
+from emseg.tasks.arrays.noise_correlation import NoiseReport
 from emseg.tasks.volume.errors import ConfigError
 
 LEARNING_RATE = 4e-4
@@ -263,9 +264,8 @@ def finished(
     curves, folder = module.curves, Path(config.out)
     best_epoch = int(np.argmin(curves["validation"])) + 1
     loss = curves["validation"][-1 if config.keep == "last" else best_epoch - 1]
-    sigmas = [config.noise_sigma or image.noise.sigma for image in images]
-    noise = float(np.mean(np.square(sigmas))) / levels[1] ** 2
-    share = own_share(loss, noise) if config.variant != "structn2v" else 0.0
+    noise = float(np.mean([_sigma(config, image.noise) ** 2 for image in images]))
+    share = own_share(loss, noise / levels[1] ** 2)
     record = {
         "attribution": config.attribution,
         "config": config.model_dump(mode="json", exclude={"volumes", "out", "attribution"}),
@@ -292,6 +292,12 @@ def finished(
     if _still_falling(curves["validation"]):
         say("the validation loss was still falling: train longer (--resume with more epochs)")
     return path
+
+
+def _sigma(config: DenoiseTraining, noise: NoiseReport) -> float:
+    """Noise to take away: told, else estimated; what structN2V hides hides all of its noise along that axis."""
+    hidden = noise.along.get(config.struct_axis, 0.0) if config.struct_axis else noise.sigma
+    return config.noise_sigma or hidden
 
 
 def _still_falling(validation: list[float]) -> bool:

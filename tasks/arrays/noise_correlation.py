@@ -26,6 +26,8 @@ class NoiseReport:
 
     Attributes:
         sigma: standard deviation of its white part, grey levels.
+        along: axis -> standard deviation of all noise that is not correlated along the other axes, grey levels: what
+            structN2V along this axis takes away.
         correlation: axis -> correlation at lags 1, 2, 3 voxels; fewer on thin axes.
         axis: along which structN2V should hide ('' if none).
         span: how many voxels it should hide, odd.
@@ -33,6 +35,7 @@ class NoiseReport:
     """
 
     sigma: float
+    along: dict[str, float]
     correlation: dict[str, list[float]]
     axis: str
     span: int
@@ -54,8 +57,10 @@ def noise_report(image_ZYX: np.ndarray, dims: int) -> NoiseReport:
     single = first[order[0]] > CORRELATED and first[order[0]] > first[order[1]] + APART
     reach = max((k + 1 for k, value in enumerate(correlation[order[0]]) if value > SPAN_FLOOR), default=1)
     alike = sum(value > CORRELATED for value in first.values()) >= 2 and not single
-    sigmas = [sigma for lags, sigma in measured.values() if lags] or [0.0]
-    return NoiseReport(min(sigmas), correlation, order[0] if single else "", 2 * reach + 1, alike)
+    along = {name: sigma for name, (lags, sigma) in measured.items() if lags}
+    return NoiseReport(
+        min(along.values(), default=0.0), along, correlation, order[0] if single else "", 2 * reach + 1, alike
+    )
 
 
 def residual_correlation(residual_ZYX: np.ndarray) -> dict[str, list[float]]:

@@ -138,16 +138,25 @@ def test_batch_norm_stays_after_its_part_of_the_epochs(tmp_path, file):
 
 
 def test_an_own_value_is_mixed_in_by_the_share_learned(tmp_path, file, whole):
-    """The share is always recorded; the model has it only if asked for; structN2V cannot."""
+    """The share is always recorded; the model has it only if asked for."""
     share = read_spec(whole).training["figures"]["own_share"]
     assert 0 < share < 1
     assert read_spec(whole).own_share == 0
     text, model = said(config(tmp_path, file, own_value="true"))
     assert read_spec(model).own_share == share
     assert "own value tells" in text
-    for name, value in {"own_value": "true", "noise_sigma": 20}.items():
-        with pytest.raises(ConfigError, match=name):
-            said(config(tmp_path, file, "s", **{name: value}, variant="structn2v", struct_axis="x"))
+
+
+def test_noise_along_the_hidden_axis_counts_for_structn2v(tmp_path):
+    """All of it, not the part that is white: else a voxel's own noise would pass as tissue."""
+    with h5py.File(tmp_path / "along_x.h5", "w") as made:
+        made["raw"] = noisy(20, axis=2)
+    hidden = {"variant": "structn2v", "struct_axis": "x", "struct_span": 5}
+    spec = read_spec(train_denoise(config(tmp_path, tmp_path / "along_x.h5", **hidden)))
+    loss, estimated = spec.training["figures"]["validation/loss"], spec.training["noise_sigma"]
+    all_of_it, white_part = (1 - (sigma / spec.normalisation["std"]) ** 2 / loss for sigma in (20, estimated))
+    assert spec.training["figures"]["own_share"] == pytest.approx(all_of_it, abs=0.04)
+    assert all_of_it < white_part - 0.1
 
 
 def test_a_known_noise_decides_the_share(tmp_path, file, whole):

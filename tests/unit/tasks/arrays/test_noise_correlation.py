@@ -37,6 +37,8 @@ def test_the_axis_of_correlated_noise_is_named(axis, name):
     found = noise_report(tissue() + correlated(axis), 3)
     assert (found.axis, found.span, found.resampled) == (name, 5, False)
     assert found.correlation[name] == pytest.approx([2 / 3, 1 / 3, 0], abs=0.06)
+    assert found.along[name] == pytest.approx(20, rel=0.05)
+    assert found.sigma < 15
 
 
 def test_interpolated_sections_are_noticed_and_whole_pixels_are_not():
