@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+MOST = 0.9999  # of an image without noise
+
 
 def own_share(loss: float, noise: float) -> float:
     """Share in [0, 1) that a voxel's own value should have in its result.
@@ -15,4 +17,4 @@ def own_share(loss: float, noise: float) -> float:
         noise: variance of the noise, in the same units. It must be independent of the noise of all voxels that the
             network looks at: from voxel to voxel, or beyond the span that structN2V hides.
     """
-    return round(max(0.0, 1 - noise / loss), 4)
+    return round(min(max(0.0, 1 - noise / loss), MOST), 4) if loss > 0 else 0.0

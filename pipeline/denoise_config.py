@@ -76,13 +76,7 @@ class DenoiseTraining(Section):
     validation_percent: float = Field(10, ge=10, le=50, description="share of the patches kept for validation")
     own_value: bool = Field(
         False,
-        description="mix each voxel's own value in when the model is applied, by the share learned",
-    )
-    noise_sigma: float | None = Field(
-        None,
-        gt=0,
-        description="grey levels of the noise to take away, where the detector's calibration tells them; decides the "
-        "own value's share; none: estimated from the images, all white noise in them counts",
+        description="mix each voxel's own value in when the model is applied, by a share told by loss and noise",
     )
     keep: Literal["last", "best"] = Field("last", description="which weights the finished model has; both are written")
     loaders: int = Field(0, ge=0, description="processes that make patches; 0: the trainer itself")

@@ -118,10 +118,16 @@ def _alignment(where: str, volume: NoisyVolume, noise: NoiseReport) -> list[str]
     return []
 
 
+def noise_in_sight(noise: NoiseReport, config: DenoiseTraining) -> bool:
+    """Whether voxels that the network looks at share the noise of the voxel that is hidden from it."""
+    hidden = config.struct_axis == noise.axis and config.struct_span >= noise.span
+    return noise.resampled or (bool(noise.axis) and not hidden)
+
+
 def noise_advice(noise: NoiseReport, config: DenoiseTraining) -> list[str]:
     """Noise along x, y, z, and whether structN2V should be used."""
     lines = [f"noise about {noise.sigma:.1f} grey levels; its correlation {correlations(noise)}"]
-    if noise.axis and (config.struct_axis != noise.axis or config.struct_span < noise.span):
+    if noise.axis and noise_in_sight(noise, config):
         lines.append(
             f"warning: noise is correlated along {noise.axis}: Noise2Void would keep it; use variant: structn2v, "
             f"struct_axis: {noise.axis}, struct_span: {noise.span} (another method for such noise is HDN)"

@@ -26,7 +26,6 @@ from emseg.models.dataset import TrainingCrops, ValidationCrops
 from emseg.models.denoise_module import DenoiseModule
 from emseg.models.denoise_unet import DenoiseShape
 from emseg.models.held_memory import held_memory
-from emseg.models.own_share import own_share
 from emseg.models.patches import Patches
 from emseg.models.spec import ModelSpec
 from emseg.pipeline.denoise_config import DenoiseTraining
@@ -38,10 +37,10 @@ from emseg.pipeline.denoise_volumes import (
     noise_advice,
     noisy_images,
 )
+from emseg.pipeline.own_value import hidden_sigma, own_value_lines, share_of
 from emseg.pipeline.train_progress import StepBar, quiet_lightning
 from emseg.pipeline.train_resume import last_checkpoint
 from emseg.pipeline.yamlfile import load_yaml
-from emseg.tasks.arrays.noise_correlation import NoiseReport
 from emseg.tasks.volume.errors import ConfigError
 
 LEARNING_RATE = 4e-4
@@ -263,41 +262,40 @@ def finished(
     """Write the model, its best sister and the curves; the model's file."""
     curves, folder = module.curves, Path(config.out)
     best_epoch = int(np.argmin(curves["validation"])) + 1
-    loss = curves["validation"][-1 if config.keep == "last" else best_epoch - 1]
-    noise = float(np.mean([_sigma(config, image.noise) ** 2 for image in images]))
-    share = own_share(loss, noise / levels[1] ** 2)
     record = {
         "attribution": config.attribution,
         "config": config.model_dump(mode="json", exclude={"volumes", "out", "attribution"}),
         "data": [_seen(image) for image in images],
-        "figures": {"validation/loss": curves["validation"][-1], "best_epoch": best_epoch, "own_share": share},
         "learning_rate": curves["learning_rate"][-1],
         "noise_sigma": images[0].noise.sigma,
+        "hidden_noise_sigma": hidden_sigma(config, images),
         "seed": config.seed,
         "steps": steps,
     }
-    spec = model_spec(config, levels, record)
+
+    def spec_at(epoch: int) -> ModelSpec:
+        loss = curves["validation"][epoch - 1]
+        share = share_of(config, images, levels[1], loss)
+        figures = {"validation/loss": loss, "best_epoch": best_epoch, "own_share": share}
+        return model_spec(config, levels, record | {"figures": figures})
+
+    last, best = spec_at(len(curves["validation"])), spec_at(best_epoch)
     net, path = module.average.module, folder / f"{config.name}.safetensors"
-    save(path, spec, net)
+    save(path, last, net)
     prefix, kept = "average.module.", torch.load(folder / "best.ckpt", weights_only=True)["state_dict"]
     net.load_state_dict({name.removeprefix(prefix): kept[name] for name in kept if name.startswith(prefix)})
-    save(folder / f"{config.name}-best.safetensors", spec, net)
+    save(folder / f"{config.name}-best.safetensors", best, net)
     if config.keep == "best":
-        save(path, spec, net)
+        save(path, best, net)
     losses = {name: curves[name] for name in ("train", "validation")}
     draw_curves(folder / "curves.png", losses, f"{config.name}: loss at blind spots, against noisy pixels")
     say(f"curves: {folder / 'curves.png'}; validation was lowest in epoch {best_epoch} of {len(curves['validation'])}")
-    if share:
-        say(f"a voxel's own value tells {100 * share:.0f} %: own_value: true, or stages.denoise.own_share, mixes it in")
+    kept_spec = best if config.keep == "best" else last
+    for line in own_value_lines(config, images, kept_spec.training["figures"]["own_share"]):
+        say(line)
     if _still_falling(curves["validation"]):
         say("the validation loss was still falling: train longer (--resume with more epochs)")
     return path
-
-
-def _sigma(config: DenoiseTraining, noise: NoiseReport) -> float:
-    """Noise to take away: told, else estimated; what structN2V hides hides all of its noise along that axis."""
-    hidden = noise.along.get(config.struct_axis, 0.0) if config.struct_axis else noise.sigma
-    return config.noise_sigma or hidden
 
 
 def _still_falling(validation: list[float]) -> bool:

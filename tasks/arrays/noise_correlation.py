@@ -1,8 +1,8 @@
 """How a volume's noise is correlated along x, y and z, and what is left in a residual; no clean image is needed.
 
-To look along one axis, the image is filtered by second differences (1, −2, 1) along the other axes only. That takes
-away most of the tissue, which is smooth there, and mixes no noise along the axis in question: white noise stays white
-on it.
+To look along one axis, the image is filtered by differences of order 6 (of order 2 on thin axes) along the other axes
+only. That takes away most of the tissue, which is smooth there, and mixes no noise along the axis in question: white
+noise stays white on it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 AXES = {"x": 2, "y": 1, "z": 0}
 LAGS = 3
-GAIN = 6.0  # variance of white noise after (1, −2, 1)
+ORDER, THIN_ORDER, THIN_VX = 6, 2, 16  # of differences; an axis of fewer voxels is thin
 CORRELATED, APART = 0.2, 0.15  # of the correlation at lag 1
 SPAN_FLOOR = 0.1  # lags with less are left out of the span
 WHITE = 0.05
@@ -86,8 +86,9 @@ def _along(image: np.ndarray, axis: int, dims: int) -> tuple[list[float], float]
     """Correlations along an axis, and the noise's standard deviation there."""
     filtered, gain = image, 1.0
     for other in range(3):
-        if other != axis and (dims == 3 or other != 0) and image.shape[other] > 2:
-            filtered, gain = np.diff(filtered, 2, other), gain * GAIN
+        order = ORDER if image.shape[other] >= THIN_VX else THIN_ORDER
+        if other != axis and (dims == 3 or other != 0) and image.shape[other] > order:
+            filtered, gain = np.diff(filtered, order, other), gain * math.comb(2 * order, order)  # of white variance
     return _lags(filtered, axis), math.sqrt(float((filtered**2).mean()) / gain)
 
 

@@ -39,9 +39,7 @@ from denoise_filters import filters, psnr, ssim
 from emseg.models.checkpoint import load, resolve
 from emseg.models.coding import grey_values
 from emseg.models.held_memory import held_memory
-from emseg.models.own_share import own_share
 from emseg.models.predictor import Predictor, scaled
-from emseg.models.spec import ModelSpec
 from emseg.tasks.arrays.lattice import infer
 from emseg.tasks.denoise import with_own, with_views
 from emseg.tasks.volume.bbox import BBox
@@ -51,8 +49,7 @@ ROWS = Path(__file__).with_name("denoise_rows.json")
 WORK = Path("build/bench/denoise")
 WEIGHTS = Path("models/weights")
 VARIANTS = {"emseg_n2v": "n2v", "emseg_n2v2": "n2v2", "emseg_structn2v": "structn2v"}
-OWN = ("_mixed", "_known")  # the own value's share: by the noise estimated from the crop; by the noise put in, told
-APPLIED = {own + tta: (own, bool(tta)) for own in ("", *OWN) for tta in ("", "_tta")}
+APPLIED = {"": {}, "_mixed": {"mixed": True}, "_tta": {"tta": True}, "_mixed_tta": {"mixed": True, "tta": True}}
 KEY = ("volume", "noise", "sigma", "method", "seed")
 SHOWN = (*KEY, "psnr_db", "ssim")
 FEATURES = {"fib": 16, "isbi": 16}
@@ -124,26 +121,19 @@ def trained(volume: str, noise: str, sigma: float, method: str, seed: int, steps
     return model
 
 
-def parted(method: str) -> tuple[str, tuple[str, bool]]:
+def parted(method: str) -> tuple[str, dict[str, bool]]:
     """What is trained, and how it is applied: emseg_n2v_mixed is emseg_n2v with each voxel's own value mixed in."""
     trained_as = next(name for name in sorted(VARIANTS, key=len, reverse=True) if method.startswith(name))
     return trained_as, APPLIED[method.removeprefix(trained_as)]
 
 
-def share_of(spec: ModelSpec, own: str, sigma: float) -> float:
-    """The own value's share, as training reckons it: noise estimated, or told by `noise_sigma`."""
-    figures = spec.training["figures"]
-    told = own_share(figures["validation/loss"], (sigma / spec.normalisation["std"]) ** 2)
-    return {"": 0.0, "_mixed": figures["own_share"], "_known": told}[own]
-
-
-def applied(model: Path, noisy: np.ndarray, sigma: float, own: str = "", tta: bool = False) -> tuple[np.ndarray, float]:
+def applied(model: Path, noisy: np.ndarray, mixed: bool = False, tta: bool = False) -> tuple[np.ndarray, float]:
     """The denoised crop, uint8, by the operator of the denoise stage; voxels per second."""
     spec, net = load(model)
     torch.set_num_threads(THREADS)
     box = BBox.sized((0, 0, 0), noisy.shape[::-1])
     run = with_views(spec, Predictor(net).predict) if tta else Predictor(net).predict
-    run = with_own(run, share_of(spec, own, sigma)) if own else run
+    run = with_own(run, spec.training["figures"]["own_share"]) if mixed else run
 
     def read(part: BBox) -> np.ndarray:
         return scaled(spec, noisy[part.slices_ZYX((0, 0, 0))])
@@ -158,7 +148,7 @@ def applied(model: Path, noisy: np.ndarray, sigma: float, own: str = "", tta: bo
 def network_row(volume: str, noise: str, sigma: float, method: str, seed: int, steps: int) -> Row:
     """Train, apply, score."""
     model = trained(volume, noise, sigma, method, seed, steps)
-    found, speed = applied(model, noisy_crop(volume, noise, sigma, seed), sigma, *parted(method)[1])
+    found, speed = applied(model, noisy_crop(volume, noise, sigma, seed), **parted(method)[1])
     seconds = json.loads((model.parent / "seconds.json").read_text())
     more = {"steps": steps, "train_core_s": seconds, "voxels_per_s": round(speed)}
     return row_of(volume, noise, sigma, method, seed, found, **more)
@@ -184,7 +174,7 @@ def quick() -> list[Row]:
         rows += filter_rows("fib", noise, QUICK_SIGMA, 0)
     for noise, method in sorted(SHIPPED):
         model = resolve(f"fib25-{VARIANTS[method]}")
-        found, speed = applied(model, noisy_crop("fib", noise, QUICK_SIGMA, 0), QUICK_SIGMA)
+        found, speed = applied(model, noisy_crop("fib", noise, QUICK_SIGMA, 0))
         rows.append(row_of("fib", noise, QUICK_SIGMA, method, 0, found, voxels_per_s=round(speed)))
     measured = {tuple(r[k] for k in KEY) for r in rows}
     return [*rows, *({**r, "stored": True} for r in stored() if tuple(r[k] for k in KEY) not in measured)]
@@ -204,24 +194,24 @@ def table(rows: list[Row]) -> None:
 
 
 def bars(rows: list[Row]) -> list[str]:
-    """Every bar that can be judged, held or lost."""
+    """Every bar that can be judged, held or lost: means over the seeds that both have."""
     lines = []
     for volume, noise, sigma in sorted({(r["volume"], r["noise"], r["sigma"]) for r in rows}):
         here = [r for r in rows if (r["volume"], r["noise"], r["sigma"]) == (volume, noise, sigma)]
-        mean = {
-            m: float(np.mean([r["psnr_db"] for r in here if r["method"] == m])) for m in {r["method"] for r in here}
-        }
-        emseg = sorted(method for method in mean if method.startswith("emseg"))
+        psnr_db = {m: {r["seed"]: r["psnr_db"] for r in here if r["method"] == m} for m in {r["method"] for r in here}}
+        emseg = sorted(method for method in psnr_db if method.startswith("emseg"))
         oracle = "gaussian3d_oracle" if volume == "fib" else "gaussian2d_oracle"
         judged = [(ours, theirs, -TOLERANCE_DB) for ours in emseg for theirs in ("careamics", "careamics_5")]
         judged += [(ours, theirs, 0.0) for ours in emseg for theirs in (oracle, "noisy")]
         if noise == "xcorr":
             judged.append(("emseg_structn2v", "emseg_n2v", 0.0))
         for ours, theirs, margin in judged:
-            if ours in mean and theirs in mean:
-                gap = mean[ours] - mean[theirs]
+            seeds = psnr_db.get(ours, {}).keys() & psnr_db.get(theirs, {}).keys()
+            if seeds:
+                gap = float(np.mean([psnr_db[ours][seed] - psnr_db[theirs][seed] for seed in seeds]))
                 verdict = "held" if gap > margin or (margin and gap >= margin) else "LOST"
-                lines.append(f"{verdict}: {volume} {noise} {sigma:g}: {ours} {gap:+.2f} dB against {theirs}")
+                of = f"{len(seeds)} seeds" if len(seeds) > 1 else "1 seed"
+                lines.append(f"{verdict}: {volume} {noise} {sigma:g}: {ours} {gap:+.2f} dB against {theirs}, {of}")
     return lines
 
 

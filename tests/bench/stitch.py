@@ -142,8 +142,13 @@ def measure_kernels(path: str) -> None:
 
 def measure_workers(path: str) -> None:
     """Two workers on eight chunks beside one core on one chunk, without and with the size rule."""
+
+    def whole(codes: Coded, rules: Rules) -> tuple[np.ndarray, np.ndarray]:
+        result, ids = emseg_whole(codes, rules)
+        return result.labels_ZYX, ids
+
     both = {"no size rule": RULES, "size rule": SIZED}
-    report({n: measure_two(path, r, REPEATS, lambda codes, r=r: emseg_whole(codes, r)[1]) for n, r in both.items()})
+    report({n: measure_two(path, r, REPEATS, lambda codes, r=r: whole(codes, r)) for n, r in both.items()})
 
 
 QUANTILES: tuple[Linkage, ...] = ("quantile50", "quantile85")
@@ -195,11 +200,11 @@ def print_table(side: int, found: dict[str, Any], peers: dict[str, Any], scored:
 
 
 def ratios(two: dict[str, float]) -> dict[str, float]:
-    """Two workers beside one worker on the same chunks, and beside one core on one chunk; elapsed seconds, too."""
+    """Two workers beside one worker on the same chunks, and beside one core on one chunk."""
     return {
-        "one_worker": two["seconds"] / two["alone"],
+        "one_worker_cpu": two["seconds"] / two["alone"],
         "one_worker_elapsed": two["elapsed"] / two["alone_elapsed"],
-        "one": two["seconds"] / two["one"],
+        "one_cpu": two["seconds"] / two["one"],
         "one_elapsed": two["elapsed"] / two["one_elapsed"],
     }
 

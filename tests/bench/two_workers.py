@@ -1,11 +1,13 @@
 """Workers on eight chunks, the whole way: leaves, nodes, the way down, segments, each as soon as it can begin.
 
-A run's driver is followed: what a finished task made ready goes first, then the next leaf. Two workers stand beside one
+As with a run's driver, what a finished task made ready goes first, then the next leaf. Two workers stand beside one
 worker on the same eight chunks, and beside one core on all of it as one chunk. What tasks hand on stays in memory:
-reading, and passing tables between processes, are left out of the seconds and told beside them. So a worker's clock is
-moved by its tasks alone; a task begins where that clock stands, or where the last of the tasks that it waits for ended.
-Clocks count processor seconds, since the process that passes tables shares the two cores; elapsed seconds stand beside
-them. What the same leaves take beside another worker and alone tells what the machine's second core is worth.
+reading, copying labels to where both workers see them, and passing tables between processes are left out of the seconds
+and told beside them. So a worker's clock is moved by its tasks alone; a task begins where that clock stands, or where
+the last of the tasks that it waits for ended. Who takes a task is decided while they run: a schedule that can be, if
+not the one that these clocks alone would choose. Clocks count processor seconds, since the process that passes tables
+shares the two cores; elapsed seconds stand beside them. What the same leaves take beside another worker and alone tells
+what the machine's second core is worth.
 """
 
 from __future__ import annotations
@@ -36,10 +38,12 @@ from emseg.tasks.arrays.sides import weights_box
 from emseg.tasks.arrays.sweep import tree_of
 from emseg.tasks.arrays.weights import LINEAR_UINT8
 from emseg.tasks.volume.bbox import BBox, Vec, vec
+from emseg.tasks.volume.tree import Tree
 
 KINDS = ("leaf", "node", "down", "segments")
 Key = tuple[str, int, Vec]  # kind, level, index
 Cores = dict[Vec, BBox]
+Whole = tuple[np.ndarray, np.ndarray]  # segment numbers [z, y, x], uint64 id of each number
 NO_LABELS = np.zeros((0, 0, 0), np.uint32)
 
 
@@ -121,7 +125,7 @@ def _made_by(level: int, index: Vec) -> Key:
     return ("node" if level else "leaf", level, index)
 
 
-def _way_up(tree: Any, cores: Cores) -> dict[Key, Job]:
+def _way_up(tree: Tree, cores: Cores) -> dict[Key, Job]:
     def pair(done: dict[Key, Any], upper: Vec, axis: int) -> FacePair:
         below, name = vec([i - (a == axis) for a, i in enumerate(upper)]), "xyz"[axis]
         low, high = done["leaf", 0, below].faces[name + "+"], done["leaf", 0, upper].faces[name + "-"]
@@ -140,7 +144,7 @@ def _way_up(tree: Any, cores: Cores) -> dict[Key, Job]:
     return {("node", n, i): job(n, i) for n in range(1, tree.levels + 1) for i in tree.nodes(n).indices()}
 
 
-def _way_down(tree: Any) -> dict[Key, Job]:
+def _way_down(tree: Tree) -> dict[Key, Job]:
     (root,) = tree.nodes(tree.levels).indices()
     jobs = {
         ("down", tree.levels, root): Job(
@@ -160,7 +164,7 @@ def _way_down(tree: Any) -> dict[Key, Job]:
 
 def play(pipes: list[Connection], jobs: dict[Key, Job]) -> dict[str, Any]:
     """Everything once: processor and elapsed seconds of the workers' clocks at the end, processor seconds of all tasks
-    of a kind together, and all segment ids."""
+    of a kind together, and by core the uint64 ids of its segment numbers."""
     done: dict[Key, Any] = {}
     ends: dict[Key, np.ndarray] = {}
     clocks, spent = np.zeros((len(pipes), 2)), dict.fromkeys(KINDS, 0.0)
@@ -172,15 +176,17 @@ def play(pipes: list[Connection], jobs: dict[Key, Job]) -> dict[str, Any]:
             worker = min(idle, key=lambda w: clocks[w, 0])
             idle.remove(worker)
             pipes[worker].send((key, jobs[key].arguments(done)))
+        if len(idle) == len(pipes):
+            raise RuntimeError(f"nothing can begin, and {len(jobs) - len(done)} tasks are left: they wait in a circle")
         for pipe in wait([p for w, p in enumerate(pipes) if w not in idle]):
             worker = pipes.index(pipe)
-            key, done[key], *took = pipe.recv()
+            key, done[key], *took = pipe.recv()  # EOFError: the worker died, and the measurement with it
             idle.add(worker)
             begin = np.max([clocks[worker], *(ends[need] for need in jobs[key].needs)], axis=0)
             ends[key] = clocks[worker] = begin + took
             spent[key[0]] += took[1]
             made_ready.extend(k for k, j in jobs.items() if key in j.needs and all(need in done for need in j.needs))
-    ids = np.unique(np.concatenate([made for (kind, *_), made in done.items() if kind == "segments"]))
+    ids = {index: made for (kind, _, index), made in done.items() if kind == "segments"}
     elapsed, seconds = clocks.max(axis=0)
     return {"seconds": float(seconds), "elapsed": float(elapsed), **spent, "ids": ids}
 
@@ -195,9 +201,24 @@ def team(workers: int, *made_of: Any) -> list[Connection]:
     return pipes
 
 
-def measure_two(path: str, rules: Rules, repeats: int, one: Callable[[Coded], np.ndarray]) -> dict[str, float]:
+def require_same(labels: dict[Vec, Any], ids: dict[Vec, np.ndarray], whole: Whole, cores: Cores) -> None:
+    """Compare segments, by core: uint32 numbers in shared memory and their uint64 ids, with those of the whole.
+
+    Raises:
+        RuntimeError: workers on eight chunks do not get the segments of one chunk.
+    """
+    numbers_ZYX, whole_ids = whole
+    for index, core in cores.items():
+        of_core = np.frombuffer(labels[index], np.uint32).reshape(core.shape_ZYX)
+        if not np.array_equal(ids[index][of_core], whole_ids[numbers_ZYX[core.slices_ZYX((0, 0, 0))]]):
+            raise RuntimeError(
+                f"workers on eight chunks found other segments than one core on one chunk in core {index}"
+            )
+
+
+def measure_two(path: str, rules: Rules, repeats: int, one: Callable[[Coded], Whole]) -> dict[str, float]:
     """Medians of the processor seconds of two workers, of one worker on the same chunks (`alone`), of one core on one
-    chunk (`one`, which returns its segment ids), of reading, and of what passing things between processes took.
+    chunk (`one`), of reading, and of what passing things between processes took.
 
     Raises:
         RuntimeError: workers on eight chunks do not get the segments of one chunk.
@@ -212,11 +233,11 @@ def measure_two(path: str, rules: Rules, repeats: int, one: Callable[[Coded], np
     jobs, found = jobs_of(cuts, cores), []
     alone, pair = (team(workers, path, cores, labels, rules) for workers in (1, 2))
     for repeat in range(repeats + 1):  # the first compiles
+        whole, one_elapsed_s, one_s = timed(lambda: one(Coded(codes, LINEAR_UINT8)))
         two, wall_s, _ = timed(lambda: play(pair, jobs))
+        require_same(labels, two.pop("ids"), whole, cores)
         single = play(alone, jobs)
-        ids, one_elapsed_s, one_s = timed(lambda: one(Coded(codes, LINEAR_UINT8)))
-        if not np.array_equal(ids, two.pop("ids")) or not np.array_equal(ids, single["ids"]):
-            raise RuntimeError("workers on eight chunks found other segments than one core on one chunk")
+        require_same(labels, single.pop("ids"), whole, cores)
         two |= {"one": one_s, "one_elapsed": one_elapsed_s, "handing": wall_s - two["elapsed"]}
         two |= {"alone": single["seconds"], "alone_elapsed": single["elapsed"], "leaf_alone": single["leaf"]}
         found += [two] if repeat else []

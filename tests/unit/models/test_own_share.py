@@ -22,4 +22,5 @@ def test_an_own_share_is_the_best_linear_mix():
 
 def test_no_share_where_the_loss_is_all_noise():
     """A loss at or below the noise says that the network makes no error of its own."""
-    assert own_share(400.0, 400.0) == own_share(380.0, 400.0) == 0.0
+    assert own_share(400.0, 400.0) == own_share(380.0, 400.0) == own_share(0.0, 0.0) == 0.0
+    assert own_share(400.0, 0.0) == own_share(400.0, 1e-9) == 0.9999

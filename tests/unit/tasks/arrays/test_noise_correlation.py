@@ -41,6 +41,15 @@ def test_the_axis_of_correlated_noise_is_named(axis, name):
     assert found.sigma < 15
 
 
+def test_fine_tissue_in_sections_is_not_taken_for_noise():
+    """Blobs of two voxels a side, of twice the noise's strength: differences of order 6 leave a tenth of them."""
+    fine = gaussian_filter(np.random.default_rng(0).standard_normal(SHAPE), (0, 1.5, 1.5))
+    for axis, along in ((None, "z"), (2, "x")):
+        noise = np.random.default_rng(1).normal(0, 20, SHAPE) if axis is None else correlated(axis)
+        found = noise_report(120 + 40 * fine / fine.std() + noise, 2)
+        assert found.along[along] == pytest.approx(20, rel=0.1)
+
+
 def test_interpolated_sections_are_noticed_and_whole_pixels_are_not():
     """Half-pixel shifts correlate x and y alike; whole-pixel shifts leave noise as it was."""
     noisy = tissue() + np.random.default_rng(2).normal(0, 20, SHAPE)
