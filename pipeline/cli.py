@@ -42,6 +42,12 @@ def _root(
         raise typer.Exit
 
 
+def usage_line(error: Exception) -> str:
+    """One line of a usage error, with the option that it is about."""
+    described = getattr(error, "format_message", error.__str__)
+    return " ".join(str(described()).split())
+
+
 def main() -> None:
     """Run a command; an error of ours is one line on standard error."""
     if "AWS_ACCESS_KEY_ID" in os.environ:
@@ -54,7 +60,7 @@ def main() -> None:
         typer.echo(f"emseg: {error}", err=True)
         sys.exit(error.exit_code)
     except USAGE_ERROR as error:
-        typer.echo(f"emseg: {error}", err=True)
+        typer.echo(f"emseg: {usage_line(error)}", err=True)
         sys.exit(2)
     except OUTSIDE as error:
         line, code = described(error)

@@ -58,12 +58,14 @@ def whiteness(
     noisy: Annotated[str, typer.Argument(help="image layer or file, before")],
     denoised: Annotated[str, typer.Argument(help="image layer or file, after")],
     mip: Mip = 0,
+    bbox: Annotated[str, typer.Option(help="x,y,z:x,y,z, half-open: where to compare; default: all of both")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Check a denoiser without truth: what it took away should be white and unlike the tissue."""
+    from emseg.pipeline.cli_data import box_of
     from emseg.pipeline.whiteness import whiteness_of
 
-    values = whiteness_of(noisy, denoised, mip)
+    values = whiteness_of(noisy, denoised, mip, box_of(bbox))
     lines = [
         f"residual: mean {values['mean']:.2f}, standard deviation {values['std']:.2f}",
         *(f"correlation along {a} at 1, 2, 3 voxels: {_row(v)}" for a, v in values["correlation"].items()),

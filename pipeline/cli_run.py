@@ -24,6 +24,7 @@ from emseg.pipeline.status import Status, status_of
 from emseg.pipeline.status import retry as retry_failed
 from emseg.pipeline.thresholds import thresholds_of
 from emseg.pipeline.yamlfile import load_yaml
+from emseg.tasks.volume.errors import ConfigError
 from emseg.tasks.volume.objects import Objects
 
 if TYPE_CHECKING:
@@ -219,6 +220,8 @@ def status(
     as_json: AsJson = False,
 ) -> None:
     """How far a run is, from its receipts: planned, done, failed, missing, time left."""
+    if repair and not queue:
+        raise ConfigError("--repair puts lost tasks back on a queue: give it too, --queue fq://FOLDER or sqs://NAME")
     found, run_objects = opened_run(run_url)
     ledger = Ledger(run_objects)
     state = status_of(found, ledger)

@@ -10,6 +10,7 @@ import typer
 
 from emseg.pipeline.cli_run import AsJson, Dask, RunUrl, Workers, engine_from, finished_lines, opened_run
 from emseg.pipeline.config import Engine
+from emseg.pipeline.derived import require_labels, require_own_tree
 from emseg.pipeline.output import say
 from emseg.pipeline.plan import Plan, store_plan
 from emseg.pipeline.progress import bars
@@ -43,6 +44,10 @@ def stitch(
     if sum(map(bool, (threshold or dust_vx >= 0, sweep, verify))) > 1:
         raise ConfigError("give one of --threshold (with --dust-vx), --sweep and --verify")
     base, run = opened_run(run_url)
+    if threshold or dust_vx >= 0 or sweep or verify:
+        require_own_tree(base, run)
+    else:
+        require_labels(base, run)
     engine = engine_from(Engine(), workers, dask)
     start = time.perf_counter()
     if threshold or dust_vx >= 0:

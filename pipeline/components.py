@@ -28,6 +28,7 @@ from emseg.tasks.volume.url import canonical_url, joined_url
 
 STORAGE_VX = 64
 RELABEL_VX = 512  # greatest side of a chunk of the output
+GREY = ("uint8", "uint16")  # of a layer that calls itself an image: grey levels, no labels
 TREE = ("component", "merge")  # stages where components settle
 
 
@@ -83,7 +84,8 @@ def connected_components(
         layer, bbox, connectivity, dust_vx, above, components (their number), chunks, records.
 
     Raises:
-        ConfigError, LayerError: something does not fit; nothing was written. TaskFailedError: tasks failed for good.
+        ConfigError, LayerError: something does not fit, an image without `above` too; nothing was written.
+        TaskFailedError: tasks failed for good.
     """
     source = open_layer(labels, mip)
     _require_readable(source, rules)
@@ -110,6 +112,11 @@ def _require_readable(source: Layer, rules: ComponentRules) -> None:
         raise ConfigError(
             f"{source.where}: holds {source.channels} channels of {source.dtype}; labels are one channel of integers "
             "(an image of one channel takes --above)"
+        )
+    if rules.above is None and source.info.get("type") == "image" and source.dtype.name in GREY:
+        raise ConfigError(
+            f"{source.where}: is an image of {source.dtype}: give --above, the value that foreground lies above; if it "
+            "holds labels, make it a segmentation (type in its info, or `emseg ingest --kind segmentation`)"
         )
 
 

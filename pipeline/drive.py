@@ -14,14 +14,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice
 
-from emseg.pipeline.plan import Plan, load_plan
+from emseg.pipeline.derived import origin
+from emseg.pipeline.plan import Plan, base_url, load_plan
 from emseg.pipeline.queue import TASK_CLASSES, Queues
 from emseg.pipeline.queue_census import Census
 from emseg.pipeline.queue_feed import FeedSettings, enqueue
 from emseg.pipeline.queue_message import Size
 from emseg.pipeline.queue_signals import Stop
 from emseg.pipeline.receipts import Ledger
+from emseg.tasks.volume.errors import ConfigError
 from emseg.tasks.volume.objects import Objects
+from emseg.tasks.volume.url import redacted
 
 EVERY_S = 30.0
 DUTY = 10  # a sweep of a large run may take minutes: rest at least this many times longer
@@ -122,11 +125,15 @@ def drive(
     Args:
         window: messages in the queues at most; None keeps what the run says.
         final: whether tasks of stitching may start; None keeps what the run says.
+
+    Raises:
+        ConfigError: a cut, a sweep or an audit, of which no task may start.
     """
     sweeper = _sweeper(run_url, queue_url)
     run = sweeper.ledger.run
     before = FeedSettings.load(run)
     settings = FeedSettings(before.window if window is None else window, before.final if final is None else final)
+    _require_wanted(sweeper.plan, run, settings)
     if settings != before:
         settings.store(run)
     with Stop() as stop:
@@ -141,7 +148,18 @@ def drive(
 
 def repair(run_url: str, queue_url: str) -> Sweep:
     """Compare plan and receipts once and enqueue the holes that no waiting message accounts for."""
-    return _sweeper(run_url, queue_url).sweep(patient=False)
+    sweeper = _sweeper(run_url, queue_url)
+    _require_wanted(sweeper.plan, sweeper.ledger.run, FeedSettings.load(sweeper.ledger.run))
+    return sweeper.sweep(patient=False)
+
+
+def _require_wanted(plan: Plan, run: Objects, settings: FeedSettings) -> None:
+    """Refuse a derived run whose tasks are all of stitching, where stitching may not start."""
+    if plan.derived and not any(map(settings.wants, plan.tiers)):
+        raise ConfigError(
+            f"{redacted(run.url)} is {origin(run)} and has tasks of stitching only: give "
+            f"{redacted(base_url(run.url))}, or finish this one with `emseg drive --stitch`"
+        )
 
 
 def _sweeper(run_url: str, queue_url: str) -> Sweeper:

@@ -73,6 +73,16 @@ class Excluded:
         cells = [{"layer": s.name, "factor": s.factor} for s in self.sources]
         return {"cells": cells, "sections": self.sections}
 
+    @property
+    def warnings(self) -> list[str]:
+        """What a person should know: masks that do not reach over the whole run."""
+        short = (s for s in self.sources if s.name == MASK and not s.layer.bounds.holds(s.spec.bbox))
+        return [
+            f"mask: {s.layer.where} mip {s.layer.mip} holds {s.layer.bounds}, the run needs {s.spec.bbox} of its "
+            "voxels; what it lacks is left out"
+            for s in short
+        ]
+
     def store(self, run: Objects) -> None:
         """Write the layers of cells."""
         for source in self.sources:

@@ -24,6 +24,7 @@ TASK_CHUNKS = (4, 4, 1)  # storage chunks of one task
 TASK_BYTES = 512 << 20  # of a task that reads whole sections
 INTEGERS = ("uint8", "uint16", "uint32", "uint64")
 FACTOR = (2, 2, 2)
+OFFSETS, MOST_CHANNELS = 3, 64  # of affinities: what most have, and more than any
 
 
 def ingest(
@@ -88,6 +89,8 @@ def _spec(
     dtype, channels = _stored(foreign.dtype, foreign.where), foreign.shape_CZYX[0]
     chosen = kind or ("segmentation" if dtype in ("uint32", "uint64") and channels == 1 else "image")
     _require_kind(chosen, dtype, channels, foreign.where)
+    if chosen == "affinity":
+        _require_channel_first(foreign)
     wide = chosen == "segmentation" and dtype in ("uint32", "uint64")
     encoding = "compressed_segmentation" if wide else "raw"
     stored = "segmentation" if chosen == "segmentation" else "image"
@@ -102,6 +105,16 @@ def _require_kind(kind: str, dtype: str, channels: int, where: str) -> None:
     if kind == "affinity" and (dtype not in ("uint8", "uint16", "float32") or channels < 3):
         raise ConfigError(
             f"{where}: holds {channels} channels of {dtype}; affinities are at least 3 of uint8, uint16 or float32"
+        )
+
+
+def _require_channel_first(foreign: Foreign) -> None:
+    """Refuse affinities whose channels seem to be the last axis."""
+    channels, *_, last = foreign.shape_CZYX
+    if channels > MOST_CHANNELS or (last == OFFSETS and channels != OFFSETS):
+        raise ConfigError(
+            f"{foreign.where}: shape {list(foreign.shape_CZYX)} looks channel-last; affinities are [c, z, y, x] of at "
+            f"most {MOST_CHANNELS} channels: transpose it"
         )
 
 

@@ -34,7 +34,7 @@ from emseg.tasks.volume.info import LayerSpec, VoxelNm, new_info, parse_scale
 from emseg.tasks.volume.layer import create_layer
 from emseg.tasks.volume.objects import Objects
 from emseg.tasks.volume.tree import Tree
-from emseg.tasks.volume.url import canonical_url, joined_url
+from emseg.tasks.volume.url import canonical_url, is_below, joined_url, redacted
 
 ONE = (1, 1, 1)
 
@@ -89,6 +89,7 @@ def plan_run(config: RunConfig) -> Planned:
         ConfigError, LayerError: the first thing that does not fit; nothing was written.
     """
     start = start_of(config)
+    _require_apart(config, start.layers)
     if start.spec is not None:
         config = with_recommended(config, start.spec)
     bbox = _bbox(config, start)
@@ -106,8 +107,21 @@ def plan_run(config: RunConfig) -> Planned:
     pins = {**start.pins, **denoising.pins, **excluded.pins}
     shown = config.model_dump(mode="json", exclude={"run", "engine"})
     plan = Plan(layers, tiers, pins, shown)
-    objects, warnings = {**start.objects, **denoising.objects}, [*start.warnings, *denoising.warnings]
+    objects = {**start.objects, **denoising.objects}
+    warnings = [*start.warnings, *denoising.warnings, *excluded.warnings]
     return Planned(plan, specs, objects, excluded, start.spec, denoising.spec, warnings, start.voxel)
+
+
+def _require_apart(config: RunConfig, layers: Mapping[str, LayerRef]) -> None:
+    """Refuse a run directory that is, holds or lies in a layer that the run reads."""
+    run = canonical_url(config.run)
+    mask = [canonical_url(config.mask.layer)] if config.mask is not None else []
+    for url in [*(ref.url for ref in layers.values()), *mask]:
+        if is_below(url, run) or is_below(run, url):
+            raise ConfigError(
+                f"run: {redacted(run)} and {redacted(url)}, which it reads, must not hold one another; give run: a "
+                "folder of its own"
+            )
 
 
 def _bbox(config: RunConfig, start: Start) -> BBox:

@@ -102,11 +102,12 @@ def _from_affinities(config: RunConfig) -> Start:
     pins = {"source": _info_digest(layer)}
     start = Start(layer.bounds, layer.voxel_nm, {"source": ref}, form, pins=pins, voxel=_voxel(layer))
     if config.fragments is not None:
-        _add_fragments(start, config.fragments)
+        _add_fragments(start, config.fragments, whole=config.bbox is None)
     return start
 
 
-def _add_fragments(start: Start, given: Fragments) -> None:
+def _add_fragments(start: Start, given: Fragments, whole: bool) -> None:
+    """Add a layer of fragments; if nobody gave a bbox (`whole`), warn where it makes the run smaller."""
     layer = open_layer(given.layer, given.mip)
     if layer.channels != 1 or layer.dtype.kind != "u":
         raise ConfigError(
@@ -121,6 +122,11 @@ def _add_fragments(start: Start, given: Fragments) -> None:
     common = start.bounds.clipped(layer.bounds)
     if common.empty:
         raise ConfigError(f"{layer.where}: its bounds {layer.bounds} do not meet the affinities' {start.bounds}")
+    if whole and common != start.bounds:
+        start.warnings.append(
+            f"the run covers {common} only: {layer.where} holds {layer.bounds}, the affinities {start.bounds}; give "
+            "bbox: if that is meant"
+        )
     start.bounds, start.given = common, "given"
     start.layers["given"] = LayerRef(canonical_url(given.layer), given.mip, given.missing)
     start.pins["given"] = _info_digest(layer)

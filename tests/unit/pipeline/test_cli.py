@@ -133,6 +133,8 @@ BAD = {
     "no data set": (("ingest", "a.h5:nope", "x", "--voxel-nm", "1,1,1"), "with one of aff, labels"),
     "no voxel size": (("ingest", "a.h5:labels", "x"), "give --voxel-nm"),
     "unknown option": (("plan", "run.yaml", "--colour"), "No such option"),
+    "number out of bounds": (("stitch", "run", "--verify", "-1"), "--verify"),
+    "repair without queue": (("status", "run", "--repair"), "--queue fq://FOLDER or sqs://NAME"),
     "ids that are none": (("view", "aff", "--segments", "abc"), "give ids from 0 to 18446744073709551615"),
     "ids beyond 64 bits": (("view", "aff", "--link", "--segments", str(1 << 64)), "give ids from 0 to"),
     "a date that is none": (("plan", "run.yaml", "--set", "run=2024-13-45"), "month must be in 1..12"),
@@ -231,6 +233,8 @@ def test_noise_and_whiteness_say_what_was_measured(tmp_path: Path) -> None:
     values = json.loads(emseg("whiteness", "noisy.npy", "clean.npy", "--json", cwd=tmp_path).stdout)
     assert abs(values["std"] - 20) < 1
     assert "looks like noise" in values["verdict"]
+    part = ("whiteness", "noisy.npy", "clean.npy", "--bbox", "0,0,0:30,20,8", "--json")
+    assert json.loads(emseg(*part, cwd=tmp_path).stdout)["bbox"] == "0,0,0:30,20,8"
     np.save(tmp_path / "three.npy", np.zeros((3, 4, 8, 8), np.float32))
     failed = emseg("noise", "three.npy", cwd=tmp_path)
     assert failed.returncode == 2

@@ -103,6 +103,18 @@ def test_what_cannot_be_stitched_is_one_line(work: Path, options: tuple[str, ...
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+def test_a_cut_is_not_cut_again(work: Path) -> None:
+    """It has no tree: --threshold, --sweep and --verify name the run to give, and stitching alone finishes it."""
+    made = json.loads(emseg("stitch", "run", "--dust-vx", "9", "--workers", "1", "--json", cwd=work).stdout)["run"]
+    for options in (("--threshold", "0.8"), ("--sweep", "labels"), ("--verify", "2")):
+        done = emseg("stitch", made, *options, cwd=work)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+        assert done.stderr.rstrip().endswith(
+            f"is a cut of file://{work}/run by --threshold or --dust-vx: give file://{work}/run"
+        )
+    assert emseg("stitch", made, cwd=work).returncode == 0
+
+
 def test_a_damaged_object_is_written_again(work: Path) -> None:
     """check names the damage and the remedy; --repair and one more run give the bytes back."""
     victim = next(p for p in sorted((work / "run/layers/segmentation").rglob("*")) if p.is_file() and p.name != "info")

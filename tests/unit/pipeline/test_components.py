@@ -195,3 +195,18 @@ def test_bad_words_are_told_in_one_line(tmp_path: Path, labels: str) -> None:
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "--above 'grey': give a number" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_an_image_is_not_taken_for_labels(tmp_path: Path, here: None, dtype: str) -> None:
+    """Grey levels without --above are refused before anything is written; integers too wide for grey are labels."""
+    box = BBox.sized((0, 0, 0), (8, 8, 8))
+    for name in (dtype, "uint64"):
+        layer = create_layer(f"{tmp_path}/{name}", LayerSpec("image", name, 1, box, (4, 4, 4), (8, 8, 8)))
+        layer.write(box, np.ones((1, 8, 8, 8), name))
+    with pytest.raises(ConfigError, match=f"is an image of {dtype}: give --above"):
+        connected_components(f"{tmp_path}/{dtype}", f"{tmp_path}/out", RULES)
+    assert not (tmp_path / "out").exists()
+    above = ComponentRules(above=0.5)
+    assert connected_components(f"{tmp_path}/{dtype}", f"{tmp_path}/out", above)["components"] == 1
+    assert connected_components(f"{tmp_path}/uint64", f"{tmp_path}/wide", RULES)["components"] == 1

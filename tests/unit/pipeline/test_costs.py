@@ -107,7 +107,7 @@ def test_a_leaf_with_histograms_is_priced_higher(tmp_path: Path) -> None:
     url = affinities(tmp_path, 16, "uint8", 3)
     peaks = []
     for linkage in ("mean", "quantile50"):
-        values = {"run": str(tmp_path), "affinities": {"layer": url}, "stages": {"merge": {"linkage": linkage}}}
+        values = {"run": str(tmp_path / "run"), "affinities": {"layer": url}, "stages": {"merge": {"linkage": linkage}}}
         planned = plan_run(RunConfig.model_validate(values))
         peaks.append(planned.price().peak_bytes_per_task["fragment"])
     assert peaks[1] - peaks[0] == 24 * 16**3

@@ -164,3 +164,25 @@ def test_noise_and_whiteness_are_reported_of_files(tmp_path):
     assert found["sigma"] == pytest.approx(20, rel=0.1)
     assert "looks like noise" in whiteness_of(str(tmp_path / "noisy.npy"), str(tmp_path / "clean.npy"))["verdict"]
     assert "tissue was taken" in whiteness_of(str(tmp_path / "noisy.npy"), str(tmp_path / "weak.npy"))["verdict"]
+
+
+def test_only_one_image_before_and_after_is_compared(tmp_path):
+    """Two boxes are named and refused unless --bbox, inside both, says where; what is equal is not called white."""
+    noisy = np.random.default_rng(0).normal(120, 20, (8, 40, 40)).astype(np.float32)
+    for name, array in (("noisy", noisy), ("part", noisy[:6, :30] * 0 + 120), ("shifted", noisy + 0)):
+        np.save(tmp_path / f"{name}.npy", array)
+    before, part, same = (str(tmp_path / f"{name}.npy") for name in ("noisy", "part", "shifted"))
+    with pytest.raises(ConfigError, match=r"noisy.npy holds 0,0,0:40,40,8, .*part.npy 0,0,0:40,30,6: give one image"):
+        whiteness_of(before, part)
+    with pytest.raises(ConfigError, match=r"--bbox 0,0,0:40,40,8 must hold a voxel and lie inside both"):
+        whiteness_of(before, part, bbox=BBox.of((0, 0, 0), (40, 40, 8)))
+    assert whiteness_of(before, part, bbox=BBox.of((0, 0, 0), (40, 30, 6)))["bbox"] == "0,0,0:40,30,6"
+    assert whiteness_of(before, same)["verdict"].startswith("nothing was taken away")
+
+
+@pytest.mark.parametrize("dtype", ["uint64", "uint32", "int16", "bool"])
+def test_only_grey_levels_have_noise(tmp_path, dtype):
+    """Labels and masks are refused, with the data types that an image may have."""
+    np.save(tmp_path / "truth.npy", np.ones((8, 40, 40), dtype))
+    with pytest.raises(ConfigError, match=rf"truth.npy: is {dtype}; .* uint8, uint16, float32, float64"):
+        noise_of(str(tmp_path / "truth.npy"), 3)

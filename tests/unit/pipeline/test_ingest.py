@@ -137,3 +137,18 @@ def test_labels_below_0_fail_in_one_line(tmp_path: Path) -> None:
     """The error of a task names file and place."""
     with pytest.raises(TaskFailedError, match=r"a\.npy: has labels below 0 in 0,0,0:30,21,9"):
         ingest(saved(tmp_path, ARRAY.astype(np.int64) - 9), str(tmp_path / "out"), voxel_nm=NM)
+
+
+@pytest.mark.parametrize("shape", [(20, 21, 30, 3), (128, 6, 6, 4)])
+def test_affinities_with_channels_last_are_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    """A last axis of 3, or more channels than any affinities have: the line says the order that is read."""
+    source = saved(tmp_path, np.zeros(shape, np.uint8))
+    with pytest.raises(ConfigError, match=r"looks channel-last; affinities are \[c, z, y, x\] .*: transpose it"):
+        ingest(source, str(tmp_path / "out"), voxel_nm=NM, kind="affinity")
+    assert not (tmp_path / "out").exists()
+
+
+def test_affinities_three_voxels_wide_are_read(tmp_path: Path) -> None:
+    """Three channels of any width are affinities."""
+    source = saved(tmp_path, np.zeros((3, 9, 9, 3), np.uint8))
+    assert ingest(source, str(tmp_path / "out"), voxel_nm=NM, kind="affinity")["channels"] == 3

@@ -284,3 +284,24 @@ def test_a_run_inside_a_layer_is_refused(tmp_path: Path, image: str) -> None:
     with pytest.raises(ConfigError, match="is a layer; a run needs a place of its own"):
         plan_run(given).stored(image)
     assert sorted(p.name for p in Path(image).iterdir()) == before
+
+
+@pytest.mark.parametrize("run", ["image", "image/run", "", "mask", "mask/run"])
+def test_a_run_and_what_it_reads_lie_apart(tmp_path: Path, image: str, run: str) -> None:
+    """A run that is, lies in or holds its source or mask is refused when it is planned; nothing is written."""
+    mask = create_layer(str(tmp_path / "mask"), LayerSpec("image", "uint8", 1, BOX, (10, 10, 10), (32, 32, 32)))
+    mask.write(BOX, np.ones(BOX.shape_ZYX, np.uint8))
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(ConfigError, match="must not hold one another; give run: a folder of its own"):
+        plan_run(config(tmp_path, image, run=str(tmp_path / run), mask={"layer": mask.url}))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_mask_that_ends_inside_the_run_is_warned_about(tmp_path: Path, image: str) -> None:
+    """What the mask lacks is left out, and a line names both boxes; a mask of the whole says nothing."""
+    for name, box in (("short", BBox.sized(BOX.min, (20, 36, 44))), ("whole", BOX)):
+        mask = create_layer(str(tmp_path / name), LayerSpec("image", "uint8", 1, box, (10, 10, 10), (32, 32, 32)))
+        mask.write(box, np.ones(box.shape_ZYX, np.uint8))
+        warnings = plan_run(config(tmp_path, image, mask={"layer": mask.url})).warnings
+        named = [w for w in warnings if f"holds {box}, the run needs {BOX} of its voxels" in w]
+        assert len(named) == (name == "short")

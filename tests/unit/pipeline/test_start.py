@@ -67,3 +67,15 @@ def test_fragments_that_do_not_fit_are_one_line(
     assert caught.value.exit_code == 2
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_made_smaller_by_its_fragments_says_so(tmp_path: Path) -> None:
+    """One warning names the boxes of both layers and of the run; a bbox, or fragments of the same box, give none."""
+    small = BBox.sized(BOX.min, (8, 9, 10))
+    given = config(tmp_path, made(tmp_path / "labels", "uint64", box=small))
+    [warning] = plan_run(given).warnings
+    assert warning.startswith(f"the run covers {small} only: ")
+    assert f"holds {small}, the affinities {BOX}; give bbox:" in warning
+    asked = given.model_copy(update={"bbox": tuple(small)})
+    assert plan_run(asked).warnings == []
+    assert plan_run(config(tmp_path, made(tmp_path / "alike", "uint64"))).warnings == []
