@@ -14,7 +14,7 @@ import typer
 from emseg.pipeline.check import check_run
 from emseg.pipeline.config import Engine, RunConfig
 from emseg.pipeline.costs import Price
-from emseg.pipeline.output import human_bytes, note, say
+from emseg.pipeline.output import human_bytes, note, same_command, say, told_when_stopped
 from emseg.pipeline.plan import Plan, load_plan
 from emseg.pipeline.progress import bars
 from emseg.pipeline.queue_census import Census
@@ -110,13 +110,14 @@ def _priced(price: Price) -> list[str]:
     read, written = human_bytes(price.bytes_read), human_bytes(price.bytes_written)
     if "fragment" in price.peak_bytes_per_task and price.tree_node_bytes:
         lines.append(NOISE)
-    if price.tree_node_bytes:
+    if any(price.tree_node_bytes.values()):
         tier = max(price.tree_node_bytes, key=lambda name: price.tree_node_bytes[name])
         lines.append(f"a node of the tree holds up to {human_bytes(price.tree_node_bytes[tier])}, in {tier}")
         lines += [ROUNDS] if "rounds" in price.tree_node_bytes else []
     return [*lines, f"reads {read}, writes {written} uncompressed, {price.objects} objects"]
 
 
+@told_when_stopped()
 def run(
     config_file: ConfigFile,
     sets: Sets = [],  # noqa: B006
@@ -195,19 +196,26 @@ def drive(
     _log_progress()
     from emseg.pipeline.drive import drive as drive_run
 
-    sweep = drive_run(run_url, queue, final=final, every_s=every_s, watch=lambda s: note(f"done {s.done}"))
+    sweep = drive_run(run_url, queue, final=final, every_s=every_s, watch=lambda s: note(_counted(s.done, s.planned)))
     bad = [*sweep.quarantined, *sweep.contradicted]
     values = {
         **{"done": sweep.done, "planned": sweep.planned, "quarantined": list(sweep.quarantined)},
         **{"contradicted": list(sweep.contradicted), "complete": sweep.complete, "unasked": sweep.unasked},
         "dead": sweep.dead,
     }
-    lines = [f"done {sweep.done} of {sweep.planned}; quarantined: {', '.join(bad[:10]) or 'none'}"]
+    lines = [f"done: {_counted(sweep.done, sweep.planned)}", *(f"failed {key}: see `emseg status`" for key in bad[:10])]
     if sweep.complete and sweep.unasked:
         lines.append(f"chunks complete; stitching not asked for: `emseg stitch {run_url}`, or drive with --stitch")
+    if not (sweep.complete or sweep.stuck):
+        lines.append(f"stopped; workers go on, and so does the same command: {same_command()}")
     say(values, as_json, *lines)
     if not sweep.complete:
         raise typer.Exit(1)
+
+
+def _counted(done: dict[str, int], planned: dict[str, int]) -> str:
+    """Tasks done of those planned, stage by stage."""
+    return ", ".join(f"{stage} {done.get(stage, 0)}/{count}" for stage, count in planned.items())
 
 
 def status(
@@ -239,7 +247,7 @@ def status(
 def _watched(found: Plan, ledger: Ledger, state: Status) -> Status:
     """Look again and again until the run is complete, or only failed tasks and what waits for them are left."""
     while not state.complete:
-        note(" ".join(f"{s} {state.done[s]}/{n}" for s, n in state.planned.items()))
+        note(_counted(state.done, state.planned))
         start_s = time.monotonic()
         census = Census(found, ledger, list(found.tiers))
         if state.failures and all(key in state.failures for key in census.ready()):

@@ -122,6 +122,7 @@ def drive(
     Args:
         window: messages in the queues at most; None keeps what the run says.
         final: whether tasks of stitching may start; None keeps what the run says.
+        watch: told every sweep but the last.
     """
     sweeper = _sweeper(run_url, queue_url)
     run = sweeper.ledger.run
@@ -133,9 +134,9 @@ def drive(
         while True:
             start_s = time.monotonic()
             sweep = sweeper.sweep()
-            watch(sweep)
             if sweep.complete or sweep.stuck or stop.requested:
                 return sweep
+            watch(sweep)
             stop.wait([], max(every_s, DUTY * (time.monotonic() - start_s)))
 
 

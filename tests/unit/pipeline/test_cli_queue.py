@@ -19,6 +19,7 @@ from emseg.pipeline.execute import execute
 from emseg.pipeline.plan import Plan
 from emseg.pipeline.queue import Queues
 from emseg.pipeline.queue_feed import FeedSettings, enqueue_start
+from emseg.pipeline.queue_signals import Stop
 from emseg.pipeline.receipts import Ledger
 from emseg.tasks.volume.errors import LayerError, NotDeterministicError
 
@@ -107,6 +108,24 @@ def test_drive_says_that_stitching_was_not_asked_for(run: tuple[Plan, Ledger, Qu
     assert (done.exit_code, "stitching not asked for: `emseg stitch" in done.stdout) == (0, True)
     values = json.loads(emseg("drive", ledger.run.url, "--queue", queues.url, "--json").stdout.splitlines()[-1])
     assert (values["complete"], values["unasked"]) == (True, len(plan.tier["downsample/mip2"].grid))
+
+
+def test_drive_says_once_what_is_done(run: tuple[Plan, Ledger, Queues]) -> None:
+    """Stage by stage, for people."""
+    plan, ledger, queues = run
+    finish_chunks(plan, ledger)
+    said = emseg("drive", ledger.run.url, "--queue", queues.url).output
+    count = len(plan.tier["downsample/mip1"].grid)
+    assert said.count(f"downsample {count}/{count}") == 1
+    assert "{" not in said
+
+
+def test_a_stopped_drive_says_who_goes_on(run: tuple[Plan, Ledger, Queues], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A driver that is stopped before the end exits 1 and names the command that goes on."""
+    _, ledger, queues = run
+    monkeypatch.setattr(Stop, "wait", lambda stop, *given: stop.request())
+    done = emseg("drive", ledger.run.url, "--queue", queues.url)
+    assert (done.exit_code, "stopped; workers go on, and so does the same command: emseg" in done.stdout) == (1, True)
 
 
 def test_drive_without_a_word_keeps_stitching(run: tuple[Plan, Ledger, Queues]) -> None:
