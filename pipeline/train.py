@@ -118,7 +118,7 @@ def _net(config: AffinityTraining, init_from: str | None) -> nn.Module:
         net = build(spec)
         if init_from is None:
             return net
-        given, source = load(resolve(init_from))
+        given, source = load(resolve(init_from, "affinity"))
         if (given.architecture, given.offsets) != (spec.architecture, spec.offsets):
             raise ConfigError(f"--init-from {init_from}: its architecture or offsets are not those of the config")
         net.load_state_dict(source.state_dict())
