@@ -23,6 +23,7 @@ from emseg.pipeline.runner import require_runnable, run_plan
 from emseg.pipeline.status import Status, status_of
 from emseg.pipeline.status import retry as retry_failed
 from emseg.pipeline.thresholds import thresholds_of
+from emseg.pipeline.waiting import Waiting, waiting_of
 from emseg.pipeline.yamlfile import load_yaml
 from emseg.tasks.volume.objects import Objects
 
@@ -239,7 +240,8 @@ def status(
         repair_run(run_objects.url, queue)
     if watch:
         state = _watched(found, ledger, state)
-    say(state.to_json(), as_json, *_stated(state))
+    waits = Waiting() if state.complete else waiting_of(found, ledger, state.failures)
+    say({**state.to_json(), "idle": waits.idle}, as_json, *_stated(state, waits, run_url))
     if state.failures:
         raise typer.Exit(1)
 
@@ -258,14 +260,16 @@ def _watched(found: Plan, ledger: Ledger, state: Status) -> Status:
     return state
 
 
-def _stated(state: Status) -> list[str]:
+def _stated(state: Status, waits: Waiting, run_url: str) -> list[str]:
     lines = [f"{'stage':<12}{'planned':>10}{'done':>10}{'failed':>10}{'missing':>10}"]
     for stage, planned in state.planned.items():
         counts = (planned, state.done[stage], state.failed[stage], state.missing[stage])
         lines.append(f"{stage:<12}" + "".join(f"{n:>10}" for n in counts))
     lines += [f"failed {key}: {message}" for key, message in list(state.failures.items())[:10]]
-    eta = "complete" if state.complete else "unknown" if state.eta_s is None else f"about {state.eta_s:.0f} s left"
-    return [*lines, eta]
+    if state.complete:
+        return [*lines, "complete"]
+    known = state.eta_s is not None and waits.worked_on
+    return [*lines, *waits.lines(run_url), f"about {state.eta_s:.0f} s left" if known else "time left: unknown"]
 
 
 def check(

@@ -153,6 +153,19 @@ def test_status_is_not_content_with_other_bytes(run: tuple[Plan, Ledger, Queues]
     assert (done.exit_code, json.loads(done.stdout)["missing"]["downsample"]) == (0, 1)
 
 
+def test_status_gives_no_time_where_nobody_works(run: tuple[Plan, Ledger, Queues]) -> None:
+    """Neither before anything is done, nor when what is left waits for somebody to start it."""
+    plan, ledger, _ = run
+    keys = list(plan.tier["downsample/mip1"].keys())
+    assert emseg("status", ledger.run.url).stdout.splitlines()[-1] == "time left: unknown"
+    ledger.finish(keys[0], {"key": keys[0], "outputs": {}, "run": {"finished_s": 1.0}})
+    said = emseg("status", ledger.run.url).stdout.splitlines()
+    idle = f"nobody works on {len(keys) - 1} ready tasks of class cpu: `emseg run` goes on with them"
+    assert said[-2:] == [idle, "time left: unknown"]
+    ledger.begin(keys[1], 100.0, "someone")
+    assert emseg("status", ledger.run.url).stdout.splitlines()[-1].startswith("about ")
+
+
 def test_status_retries_lost_workers_that_nobody_noticed(run: tuple[Plan, Ledger, Queues]) -> None:
     """--retry forgives a task over which three workers fell silent, though no failure was recorded."""
     plan, ledger, _ = run
