@@ -41,7 +41,9 @@ class Waiting:
 
     def _line(self, task_class: str, count: int) -> str:
         what = f"{count if count < LOOKED else f'{LOOKED} or more'} ready tasks of class {task_class}"
-        how = f"start `emseg worker QUEUE --class {task_class}`" if self.queued else "`emseg run` goes on with them"
+        how = (
+            f"start `emseg worker QUEUE --class {task_class}`" if self.queued else "the command that started it goes on"
+        )
         return f"nobody works on {what}: {how}"
 
 

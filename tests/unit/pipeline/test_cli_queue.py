@@ -160,7 +160,7 @@ def test_status_gives_no_time_where_nobody_works(run: tuple[Plan, Ledger, Queues
     assert emseg("status", ledger.run.url).stdout.splitlines()[-1] == "time left: unknown"
     ledger.finish(keys[0], {"key": keys[0], "outputs": {}, "run": {"finished_s": 1.0}})
     said = emseg("status", ledger.run.url).stdout.splitlines()
-    idle = f"nobody works on {len(keys) - 1} ready tasks of class cpu: `emseg run` goes on with them"
+    idle = f"nobody works on {len(keys) - 1} ready tasks of class cpu: the command that started it goes on"
     assert said[-2:] == [idle, "time left: unknown"]
     ledger.begin(keys[1], 100.0, "someone")
     assert emseg("status", ledger.run.url).stdout.splitlines()[-1].startswith("about ")

@@ -223,3 +223,9 @@ def test_data_that_is_not_there_is_named(tmp_path):
     """Of a path that the config itself says, with what can be given."""
     with pytest.raises(ConfigError, match=r"absent.h5: does not exist; give a layer, file.h5:dataset"):
         train_affinity(config(tmp_path, tmp_path / "absent.h5"))
+
+
+def test_a_name_that_is_nothing_is_told_what_it_can_be():
+    """Layers too, wherever an image is opened."""
+    with pytest.raises(ConfigError, match="nothere: does not exist; give a layer, "):
+        opened("nothere")
