@@ -11,7 +11,6 @@ DEVELOPER := $(VENV)/.developer
 
 demo: setup
 	$(BIN)/emseg demo --out demo $(if $(CI),,--serve)
-	@echo "Next: source $(BIN)/activate, so that the shell knows emseg; the README goes on from there."
 
 setup: $(READY)
 

@@ -18,13 +18,15 @@ HEADER_BYTES = 1 << 20
 SPEC_KEY = "emseg"
 
 
-def shipped() -> list[str]:
-    """Names of the models that come with emseg."""
-    return sorted(p.name.removesuffix(".safetensors") for p in _weights() if p.name.endswith(".safetensors"))
+def shipped(family: str = "") -> list[str]:
+    """Names of the models that come with emseg, of one family or of all."""
+    files = [p for p in _weights() if p.name.endswith(".safetensors")]
+    wanted = [p for p in files if not family or read_spec(Path(str(p))).family == family]
+    return sorted(p.name.removesuffix(".safetensors") for p in wanted)
 
 
-def resolve(name: str) -> Path:
-    """File of a shipped model's name, or of a path.
+def resolve(name: str, family: str = "") -> Path:
+    """File of a shipped model's name, or of a path; `family`: of the models that a refusal offers.
 
     Raises:
         ValueError: neither.
@@ -35,7 +37,7 @@ def resolve(name: str) -> Path:
     path = Path(name)
     if path.is_file():
         return path
-    raise ValueError(f"there is no model {name!r}: give a path, or one of {', '.join(shipped())}")
+    raise ValueError(f"there is no model {name!r}: give a path, or one of {', '.join(shipped(family))}")
 
 
 def _weights() -> list[Any]:

@@ -18,6 +18,8 @@ from emseg.tasks.volume.errors import ConfigError
 from emseg.tasks.volume.url import canonical_url, joined_url
 
 MAX_IDS = 1 << 64
+LAYOUTS = "4panel, 4panel-alt, xy, xz, yz, xy-3d, xz-3d, yz-3d, 3d, or compare: one panel a layer"
+PICTURE = "write a PNG and end; needs `pip install playwright`, and Chromium or Chrome on the PATH or in EMSEG_CHROMIUM"
 Numbers = Annotated[str, typer.Option(help="three numbers x,y,z")]
 Box = Annotated[str, typer.Option(help="x,y,z:x,y,z, half-open")]
 Records = Annotated[str, typer.Option(help="folder that keeps what was read, so that a stopped command goes on")]
@@ -238,12 +240,12 @@ def view(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one")] = 0,
     segments: Annotated[str, typer.Option(help="ids to select, comma-separated")] = "",
     position: Annotated[str, typer.Option(help="x,y,z to look at")] = "",
-    layout: Annotated[str, typer.Option(help="4panel, xy, xz, yz or 3d")] = "4panel",
+    layout: Annotated[str, typer.Option(help=LAYOUTS)] = "4panel",
     browser: Annotated[bool, typer.Option(help="open a browser window")] = True,
     link: Annotated[
         bool, typer.Option("--link", help="print a hosted Neuroglancer link (s3://, gs://) and end")
     ] = False,
-    screenshot: Annotated[str, typer.Option(help="write a PNG with headless Chromium and end")] = "",
+    screenshot: Annotated[str, typer.Option(help=PICTURE)] = "",
     as_json: AsJson = False,
 ) -> None:
     """Look at a run or at layers in Neuroglancer, offline."""
@@ -308,7 +310,7 @@ def demo(
 ) -> None:
     """The whole chain on a phantom: make, predict, stitch, evaluate, look."""
     from emseg.pipeline import view as viewing
-    from emseg.pipeline.demo import run_demo
+    from emseg.pipeline.demo import activation, run_demo
     from emseg.pipeline.viewer_layers import run_layers
 
     values = run_demo(out, size, seed=seed, workers=workers_of(Engine(workers=workers)), noisy=noisy)
@@ -321,6 +323,9 @@ def demo(
         f"{values['voxels']} voxels in {values['chunks']} chunks, {values['seconds']:.0f} s",
     ]
     say(values, as_json, *lines, f"look at it: {opened.url}" if serve else f"look at it: emseg view {values['run']}")
+    next_step = activation()
+    if next_step:
+        note(next_step)
     if serve:
         note("Ctrl-C ends the viewer")
         viewing.serve_forever(opened)

@@ -14,7 +14,7 @@ import typer
 from emseg.pipeline.check import check_run
 from emseg.pipeline.config import Engine, RunConfig
 from emseg.pipeline.costs import Price
-from emseg.pipeline.output import human_bytes, note, say
+from emseg.pipeline.output import human_bytes, note, same_command, say, told_when_stopped
 from emseg.pipeline.plan import Plan, load_plan
 from emseg.pipeline.progress import bars
 from emseg.pipeline.queue_census import Census
@@ -23,6 +23,7 @@ from emseg.pipeline.runner import require_runnable, run_plan
 from emseg.pipeline.status import Status, status_of
 from emseg.pipeline.status import retry as retry_failed
 from emseg.pipeline.thresholds import thresholds_of
+from emseg.pipeline.waiting import Waiting, waiting_of
 from emseg.pipeline.yamlfile import load_yaml
 from emseg.tasks.volume.errors import ConfigError
 from emseg.tasks.volume.objects import Objects
@@ -111,13 +112,14 @@ def _priced(price: Price) -> list[str]:
     read, written = human_bytes(price.bytes_read), human_bytes(price.bytes_written)
     if "fragment" in price.peak_bytes_per_task and price.tree_node_bytes:
         lines.append(NOISE)
-    if price.tree_node_bytes:
+    if any(price.tree_node_bytes.values()):
         tier = max(price.tree_node_bytes, key=lambda name: price.tree_node_bytes[name])
         lines.append(f"a node of the tree holds up to {human_bytes(price.tree_node_bytes[tier])}, in {tier}")
         lines += [ROUNDS] if "rounds" in price.tree_node_bytes else []
     return [*lines, f"reads {read}, writes {written} uncompressed, {price.objects} objects"]
 
 
+@told_when_stopped()
 def run(
     config_file: ConfigFile,
     sets: Sets = [],  # noqa: B006
@@ -196,19 +198,26 @@ def drive(
     _log_progress()
     from emseg.pipeline.drive import drive as drive_run
 
-    sweep = drive_run(run_url, queue, final=final, every_s=every_s, watch=lambda s: note(f"done {s.done}"))
+    sweep = drive_run(run_url, queue, final=final, every_s=every_s, watch=lambda s: note(_counted(s.done, s.planned)))
     bad = [*sweep.quarantined, *sweep.contradicted]
     values = {
         **{"done": sweep.done, "planned": sweep.planned, "quarantined": list(sweep.quarantined)},
         **{"contradicted": list(sweep.contradicted), "complete": sweep.complete, "unasked": sweep.unasked},
         "dead": sweep.dead,
     }
-    lines = [f"done {sweep.done} of {sweep.planned}; quarantined: {', '.join(bad[:10]) or 'none'}"]
+    lines = [f"done: {_counted(sweep.done, sweep.planned)}", *(f"failed {key}: see `emseg status`" for key in bad[:10])]
     if sweep.complete and sweep.unasked:
         lines.append(f"chunks complete; stitching not asked for: `emseg stitch {run_url}`, or drive with --stitch")
+    if not (sweep.complete or sweep.stuck):
+        lines.append(f"stopped; workers go on, and so does the same command: {same_command()}")
     say(values, as_json, *lines)
     if not sweep.complete:
         raise typer.Exit(1)
+
+
+def _counted(done: dict[str, int], planned: dict[str, int]) -> str:
+    """Tasks done of those planned, stage by stage."""
+    return ", ".join(f"{stage} {done.get(stage, 0)}/{count}" for stage, count in planned.items())
 
 
 def status(
@@ -234,7 +243,8 @@ def status(
         repair_run(run_objects.url, queue)
     if watch:
         state = _watched(found, ledger, state)
-    say(state.to_json(), as_json, *_stated(state))
+    waits = Waiting() if state.complete else waiting_of(found, ledger, state.failures)
+    say({**state.to_json(), "idle": waits.idle}, as_json, *_stated(state, waits, run_url))
     if state.failures:
         raise typer.Exit(1)
 
@@ -242,7 +252,7 @@ def status(
 def _watched(found: Plan, ledger: Ledger, state: Status) -> Status:
     """Look again and again until the run is complete, or only failed tasks and what waits for them are left."""
     while not state.complete:
-        note(" ".join(f"{s} {state.done[s]}/{n}" for s, n in state.planned.items()))
+        note(_counted(state.done, state.planned))
         start_s = time.monotonic()
         census = Census(found, ledger, list(found.tiers))
         if state.failures and all(key in state.failures for key in census.ready()):
@@ -253,14 +263,16 @@ def _watched(found: Plan, ledger: Ledger, state: Status) -> Status:
     return state
 
 
-def _stated(state: Status) -> list[str]:
+def _stated(state: Status, waits: Waiting, run_url: str) -> list[str]:
     lines = [f"{'stage':<12}{'planned':>10}{'done':>10}{'failed':>10}{'missing':>10}"]
     for stage, planned in state.planned.items():
         counts = (planned, state.done[stage], state.failed[stage], state.missing[stage])
         lines.append(f"{stage:<12}" + "".join(f"{n:>10}" for n in counts))
     lines += [f"failed {key}: {message}" for key, message in list(state.failures.items())[:10]]
-    eta = "complete" if state.complete else "unknown" if state.eta_s is None else f"about {state.eta_s:.0f} s left"
-    return [*lines, eta]
+    if state.complete:
+        return [*lines, "complete"]
+    known = state.eta_s is not None and waits.worked_on
+    return [*lines, *waits.lines(run_url), f"about {state.eta_s:.0f} s left" if known else "time left: unknown"]
 
 
 def check(

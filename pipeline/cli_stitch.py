@@ -11,7 +11,7 @@ import typer
 from emseg.pipeline.cli_run import AsJson, Dask, RunUrl, Workers, engine_from, finished_lines, opened_run
 from emseg.pipeline.config import Engine
 from emseg.pipeline.derived import require_labels, require_own_tree
-from emseg.pipeline.output import say
+from emseg.pipeline.output import say, told_when_stopped
 from emseg.pipeline.plan import Plan, store_plan
 from emseg.pipeline.progress import bars
 from emseg.pipeline.runner import run_plan
@@ -27,6 +27,7 @@ def register(app: typer.Typer) -> None:
     app.command(name="stitch")(stitch)
 
 
+@told_when_stopped()
 def stitch(
     run_url: RunUrl,
     threshold: Annotated[str, typer.Option(help="cut the finished run at this higher threshold")] = "",
@@ -117,12 +118,15 @@ def _verified(base: Plan, run: Objects, engine: Engine, nodes: int, seed: int) -
 
     plan = audit_plan(base, run, nodes, seed)
     ledger = Ledger(_finished(plan, run, "audits", engine))
-    figures = [(ledger.receipt(key) or {})["figures"] for key in plan.keys()]
-    voxels, settled = (int(sum(f[name] for f in figures)) for name in ("voxels", "settled"))
-    values = {"nodes": nodes, "voxels": voxels, "settled": settled, "different": 0}
-    return values, [
-        f"{nodes} nodes of {voxels} voxels made again over other grids: {settled} settled segments, all equal"
-    ]
+    distinct = {  # a small tree has fewer nodes than are drawn; each draw has a grid of its own
+        (tier.fields["level"], tier.grid.bbox): (ledger.receipt(key) or {})["figures"]
+        for tier in plan.tiers
+        for key in tier.keys()
+    }
+    voxels, settled = (int(sum(f[name] for f in distinct.values())) for name in ("voxels", "settled"))
+    values = {"nodes": len(distinct), "made": nodes, "voxels": voxels, "settled": settled, "different": 0}
+    what = f"{len(distinct)} node{'s' * (len(distinct) != 1)} of {voxels} voxels in all"
+    return values, [f"{what}, made again over {nodes} other grids: {settled} settled segments, all equal"]
 
 
 def _finished(plan: Plan, run: Objects, folder: str, engine: Engine) -> Objects:

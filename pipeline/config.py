@@ -295,9 +295,12 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _one_start(self) -> RunConfig:
-        if sum(start is not None for start in (self.source, self.affinities, self.instances)) != 1:
+        starts = {"source": self.source, "affinities": self.affinities, "instances": self.instances}
+        given = [f"{name}:" for name, start in starts.items() if start is not None]
+        if len(given) != 1:
             raise ValueError(
-                "give either source: (an image) or affinities: or instances: (made elsewhere), not both and not neither"
+                "say what to start from: source: (an image), affinities: or instances: (made elsewhere), one of them; "
+                f"given {'are ' + ' and '.join(given) if given else 'is none'}"
             )
         if self.fragments is not None and self.affinities is None:
             raise ValueError("fragments: needs affinities:, the layer that says how strongly fragments are joined")

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import shutil
+import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from emseg.pipeline.config import RunConfig
@@ -41,6 +46,14 @@ def run_demo(out: str, size_vx: int, *, seed: int, workers: int, noisy: bool = F
     chunks = len(plan_run(config).plan.tier["fragment"].grid)
     seconds = round(time.perf_counter() - start, 1)
     return {**scores, **as_it_is, "chunks": chunks, "voxels": box.voxels, "seconds": seconds, "run": config.run}
+
+
+def activation() -> str:
+    """What to type so that the shell knows emseg; '' where it does, or where no virtual environment runs this."""
+    if sys.prefix == sys.base_prefix or shutil.which("emseg"):
+        return ""
+    script = shlex.quote(os.path.relpath(Path(sys.prefix) / "bin" / "activate"))
+    return f"next: source {script}, so that the shell knows emseg; the README goes on from there"
 
 
 def demo_config(run: str, image: str, size_vx: int, workers: int, *, denoise: bool) -> RunConfig:

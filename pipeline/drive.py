@@ -125,6 +125,7 @@ def drive(
     Args:
         window: messages in the queues at most; None keeps what the run says.
         final: whether tasks of stitching may start; None keeps what the run says.
+        watch: told every sweep but the last.
 
     Raises:
         ConfigError: a cut, a sweep or an audit, of which no task may start.
@@ -140,9 +141,9 @@ def drive(
         while True:
             start_s = time.monotonic()
             sweep = sweeper.sweep()
-            watch(sweep)
             if sweep.complete or sweep.stuck or stop.requested:
                 return sweep
+            watch(sweep)
             stop.wait([], max(every_s, DUTY * (time.monotonic() - start_s)))
 
 

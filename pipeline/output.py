@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 import structlog
@@ -51,6 +53,21 @@ def note(line: str) -> None:
     """A line for people, on standard error."""
     sys.stderr.write(f"emseg: {line}\n")
     sys.stderr.flush()
+
+
+def same_command() -> str:
+    """What a person typed, to be typed again."""
+    return shlex.join(["emseg", *sys.argv[1:]])
+
+
+@contextmanager
+def told_when_stopped() -> Iterator[None]:
+    """Pass Ctrl-C on, behind a line that says what is kept and which command goes on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        note(f"stopped; finished tasks are kept, and the same command goes on: {same_command()}")
+        raise
 
 
 def human_bytes(count: float) -> str:

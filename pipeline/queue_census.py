@@ -50,13 +50,18 @@ class Census:
     def ready(self) -> Iterator[str]:
         """Wanted tasks without a receipt whose producers all have one."""
         for tier in self.tiers:
-            row = self.rows[tier.name]
-            place = row.find(OPEN)
-            while place >= 0:
-                key = tier.key(tier.grid.index(place))
-                if self.plan.ready(key, self.exists):
-                    yield key
-                place = row.find(OPEN, place + 1)
+            yield from self.ready_of(tier)
+
+    def ready_of(self, tier: Tier, looked: int | None = None) -> Iterator[str]:
+        """The same of one tier, wanted or not; among the first `looked` open ones."""
+        row = self.rows[tier.name]
+        place = row.find(OPEN)
+        while place >= 0 and looked != 0:
+            key = tier.key(tier.grid.index(place))
+            if self.plan.ready(key, self.exists):
+                yield key
+            place = row.find(OPEN, place + 1)
+            looked = None if looked is None else looked - 1
 
     def _by_stage(self, counts: dict[str, int]) -> dict[str, int]:
         stages: dict[str, int] = {}

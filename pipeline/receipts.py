@@ -14,7 +14,7 @@ import itertools
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,11 +106,15 @@ class Ledger:
 
     def attempts(self, key: str) -> dict[str, set[str]]:
         """What is recorded of each attempt of a key: json (it began), beat, and those of ENDS that hold."""
-        found: dict[str, set[str]] = {}
-        for name in self.run.list(f"attempts/{key}"):
-            attempt, _, suffix = name.rsplit("/", 1)[1].partition(".")
-            found.setdefault(attempt, set()).add(suffix)
-        return found
+        return _by_attempt(self.run.list(f"attempts/{key}"))
+
+    def is_worked_on(self, prefix: str) -> bool:
+        """Whether an attempt of a key below a prefix is live."""
+        for key, names in self._folders("attempts", prefix):
+            running = (attempt for attempt, found in _by_attempt(names).items() if _runs(found))
+            if any(self.left_s(key, attempt) > 0 for attempt in running):
+                return True
+        return False
 
     def left_s(self, key: str, attempt: str) -> float:
         """Seconds until an attempt lapses if it never beats again, negative behind that; 0 for one that is gone."""
@@ -124,7 +128,7 @@ class Ledger:
 
     def live_for_s(self, key: str) -> float:
         """Seconds until the last live attempt of a key lapses if it never beats again; 0 if none is live."""
-        running = [a for a, found in self.attempts(key).items() if "json" in found and not found.intersection(ENDS)]
+        running = [attempt for attempt, found in self.attempts(key).items() if _runs(found)]
         return max([0.0, *(self.left_s(key, a) for a in running)])
 
     def counted(self, key: str) -> int:
@@ -186,10 +190,25 @@ class Ledger:
             return True
         return "json" in found and not found.intersection(ENDS) and self.left_s(key, attempt) < 0
 
-    def _folders(self, root: str) -> Iterator[tuple[str, list[str]]]:
+    def _folders(self, root: str, prefix: str = "") -> Iterator[tuple[str, list[str]]]:
         """Keys below a root, each with its names; the names of a key are listed together."""
-        for folder, names in itertools.groupby(self.run.list(root), lambda name: name.rsplit("/", 1)[0]):
+        below = f"{root}/{prefix}" if prefix else root
+        for folder, names in itertools.groupby(self.run.list(below), lambda name: name.rsplit("/", 1)[0]):
             yield folder.removeprefix(f"{root}/"), list(names)
+
+
+def _by_attempt(names: Iterable[str]) -> dict[str, set[str]]:
+    """What is recorded of each attempt, from the names of its objects."""
+    found: dict[str, set[str]] = {}
+    for name in names:
+        attempt, _, suffix = name.rsplit("/", 1)[1].partition(".")
+        found.setdefault(attempt, set()).add(suffix)
+    return found
+
+
+def _runs(found: set[str]) -> bool:
+    """Whether an attempt began and has no end."""
+    return "json" in found and not found.intersection(ENDS)
 
 
 def _unlike(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:

@@ -175,7 +175,7 @@ def model_of(name: str, family: str, what: str, advice: str) -> tuple[bytes, Mod
         ConfigError: there is none of this name, or it is a model of another family.
     """
     try:
-        path = resolve(name)
+        path = resolve(name, family)
         content, spec = path.read_bytes(), read_spec(path)
     except (ValueError, OSError) as error:
         raise ConfigError(f"{what} {name!r}: {error}") from None

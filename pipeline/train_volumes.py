@@ -63,11 +63,20 @@ def opened(name: str, mip: int = 0) -> Opened:
         source = layer.emseg.get("ingested") or {}
         digest, offset = str(source.get("sha256", "")), tuple(source.get("offset", (0, 0, 0)))
         return Opened(redacted(name), layer.bounds, layer.read, digest, offset, layer.scale.encoding)
+    require_there(name)
     if mip:
         raise ConfigError(f"{name}: a file has no mips; ingest it, or leave out mip:")
     foreign = open_foreign(name)
     digest = file_digest(Path(split_name(name)[0]))
     return Opened(foreign.where, BBox.sized((0, 0, 0), foreign.size), foreign.read, digest, (0, 0, 0))
+
+
+def require_there(name: str, hint: str = "") -> None:
+    """Refuse a file or folder that is not there; `hint`: more of what to do."""
+    path = split_name(name)[0]
+    if "://" not in name and not Path(path).exists():
+        allowed = "a layer, file.h5:dataset, a .npy, a TIFF stack or a folder of sections"
+        raise ConfigError(f"{path}: does not exist; {hint}give {allowed}")
 
 
 def part_of(volume: TrainingVolume, part: str) -> ArrayVolume:

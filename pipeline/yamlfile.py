@@ -59,6 +59,31 @@ def validated(model: type[Model], values: Mapping[str, Any], lines: Lines, where
         raise ConfigError(_sentence(model, dict(first), lines, where)) from None
 
 
+def variables_of(path: Path, value: str) -> list[str]:
+    """Environment variables that a text of a config, as it was understood, was filled from; none if it was written."""
+    texts = [text for text in _texts(_raw(path)) if _filled(text) == value]
+    return sorted({match[1] for text in texts for match in VARIABLE.finditer(text)})
+
+
+def _raw(path: Path) -> Any:
+    """What a file, already understood, and those that it extends hold, with nothing filled in."""
+    values = yaml.safe_load(path.read_text())
+    base = values.get("extends")
+    return [values, _raw(path.parent / base)] if isinstance(base, str) else values
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _texts(inner)
+
+
+def _filled(text: str) -> str:
+    return VARIABLE.sub(lambda match: os.environ.get(match[1], match[2] or ""), text)
+
+
 def _read(path: Path, lines: Lines, depth: int) -> dict[str, Any]:
     try:
         text = path.read_text()

@@ -124,6 +124,8 @@ def test_a_name_or_a_path_is_resolved(file):
     assert resolve(str(file)) == file
     for name in shipped():
         assert resolve(name).name == f"{name}.safetensors"
+    with pytest.raises(ValueError, match=r"one of fib25-nano$"):
+        resolve("no-such", "affinity")
     with pytest.raises(ValueError, match="there is no model"):
         resolve("no-such-model")
 

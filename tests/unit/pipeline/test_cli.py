@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from emseg.pipeline.cli_data import view
+from emseg.pipeline.cli_data import LAYOUTS, PICTURE, view
 from emseg.pipeline.cli_errors import described
+from emseg.pipeline.viewer_state import COMPARE, PANELS
 
 
 def emseg(*arguments: str, cwd: Path, **changes: str | None) -> subprocess.CompletedProcess[str]:
@@ -255,3 +256,36 @@ def test_training_a_denoiser_says_images_seen_and_writes_a_model(tmp_path: Path)
     assert re.search(r"train \d.*, validation \d.* 4/4", done.stderr)
     assert "stages.denoise.model: out/mine.safetensors" in done.stdout
     assert (tmp_path / "out" / "curves.png").exists()
+
+
+def test_a_stopped_run_says_how_to_go_on(work: Path) -> None:
+    """Ctrl-C has exit code 130, and the last line says what is kept and which command goes on."""
+    code = """
+import emseg.pipeline.cli_run as commands
+from emseg.pipeline.cli import main
+
+def stop(*given, **options):
+    raise KeyboardInterrupt
+
+commands.run_plan = stop
+main()
+"""
+    command = [sys.executable, "-c", code, "run", "run.yaml", "--set", "run=stopped one"]
+    done = subprocess.run(command, cwd=work, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 130
+    said = "emseg: stopped; finished tasks are kept, and the same command goes on: emseg run run.yaml --set"
+    assert done.stderr.splitlines()[-1] == f"{said} 'run=stopped one'"
+
+
+def test_a_single_chunk_has_no_node_to_speak_of(work: Path) -> None:
+    """Where the whole is one leaf, a plan says nothing of the memory of a node."""
+    one = ("--set", "stages.fragment.chunk_vx=[64, 64, 64]")
+    done = emseg("plan", "run.yaml", "--set", "run=priced", "--dry-run", *one, cwd=work)
+    assert (done.returncode, "a node of the tree" in done.stdout) == (0, False)
+    assert "a node of the tree" in emseg("plan", "run.yaml", "--set", "run=priced", "--dry-run", cwd=work).stdout
+
+
+def test_the_help_of_view_lists_every_layout() -> None:
+    """Those that the viewer takes, and what a picture needs."""
+    assert re.split(r", (?:or )?|: ", LAYOUTS)[:-1] == [*PANELS, COMPARE]
+    assert "pip install playwright" in PICTURE

@@ -19,6 +19,7 @@ from emseg.pipeline.execute import execute
 from emseg.pipeline.plan import Plan
 from emseg.pipeline.queue import Queues
 from emseg.pipeline.queue_feed import FeedSettings, enqueue_start
+from emseg.pipeline.queue_signals import Stop
 from emseg.pipeline.receipts import Ledger
 from emseg.tasks.volume.errors import LayerError, NotDeterministicError
 
@@ -109,6 +110,24 @@ def test_drive_says_that_stitching_was_not_asked_for(run: tuple[Plan, Ledger, Qu
     assert (values["complete"], values["unasked"]) == (True, len(plan.tier["downsample/mip2"].grid))
 
 
+def test_drive_says_once_what_is_done(run: tuple[Plan, Ledger, Queues]) -> None:
+    """Stage by stage, for people."""
+    plan, ledger, queues = run
+    finish_chunks(plan, ledger)
+    said = emseg("drive", ledger.run.url, "--queue", queues.url).output
+    count = len(plan.tier["downsample/mip1"].grid)
+    assert said.count(f"downsample {count}/{count}") == 1
+    assert "{" not in said
+
+
+def test_a_stopped_drive_says_who_goes_on(run: tuple[Plan, Ledger, Queues], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A driver that is stopped before the end exits 1 and names the command that goes on."""
+    _, ledger, queues = run
+    monkeypatch.setattr(Stop, "wait", lambda stop, *given: stop.request())
+    done = emseg("drive", ledger.run.url, "--queue", queues.url)
+    assert (done.exit_code, "stopped; workers go on, and so does the same command: emseg" in done.stdout) == (1, True)
+
+
 def test_drive_without_a_word_keeps_stitching(run: tuple[Plan, Ledger, Queues]) -> None:
     """Starting `drive` again without --stitch does not take stitching back; --no-stitch does."""
     plan, ledger, queues = run
@@ -132,6 +151,19 @@ def test_status_is_not_content_with_other_bytes(run: tuple[Plan, Ledger, Queues]
     assert (done.exit_code, f"failed {keys[3]}" in done.stdout, "complete" in done.stdout) == (1, True, False)
     done = emseg("status", ledger.run.url, "--retry", "--json")
     assert (done.exit_code, json.loads(done.stdout)["missing"]["downsample"]) == (0, 1)
+
+
+def test_status_gives_no_time_where_nobody_works(run: tuple[Plan, Ledger, Queues]) -> None:
+    """Neither before anything is done, nor when what is left waits for somebody to start it."""
+    plan, ledger, _ = run
+    keys = list(plan.tier["downsample/mip1"].keys())
+    assert emseg("status", ledger.run.url).stdout.splitlines()[-1] == "time left: unknown"
+    ledger.finish(keys[0], {"key": keys[0], "outputs": {}, "run": {"finished_s": 1.0}})
+    said = emseg("status", ledger.run.url).stdout.splitlines()
+    idle = f"nobody works on {len(keys) - 1} ready tasks of class cpu: the command that started it goes on"
+    assert said[-2:] == [idle, "time left: unknown"]
+    ledger.begin(keys[1], 100.0, "someone")
+    assert emseg("status", ledger.run.url).stdout.splitlines()[-1].startswith("about ")
 
 
 def test_status_retries_lost_workers_that_nobody_noticed(run: tuple[Plan, Ledger, Queues]) -> None:

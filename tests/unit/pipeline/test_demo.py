@@ -5,7 +5,7 @@ from tiny import tiny_model
 
 from emseg.pipeline import demo
 from emseg.pipeline.config import RunConfig
-from emseg.pipeline.demo import demo_config, run_demo
+from emseg.pipeline.demo import activation, demo_config, run_demo
 from emseg.tasks.volume.layer import open_layer
 
 
@@ -41,3 +41,13 @@ def test_a_noisy_demo_scores_the_image_as_it_is_and_denoised(tmp_path, monkeypat
     noisy = open_layer(str(tmp_path / "demo" / "phantom" / "layers" / "image"))
     assert denoised.bounds == noisy.bounds
     assert denoised.read_ZYX(denoised.bounds).std() > 0
+
+
+def test_a_demo_says_how_the_shell_learns_of_emseg(tmp_path, monkeypatch):
+    """Only in a virtual environment that the shell does not have on its path."""
+    monkeypatch.setattr(demo.sys, "prefix", str(tmp_path / "venv"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(demo.shutil, "which", lambda name: None)
+    assert activation().startswith("next: source venv/bin/activate, ")
+    monkeypatch.setattr(demo.shutil, "which", lambda name: "/bin/emseg")
+    assert activation() == ""

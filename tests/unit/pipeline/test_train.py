@@ -203,3 +203,29 @@ def test_boxes_that_leave_the_volume_are_refused(tmp_path, file):
     path.write_text(path.read_text().replace("[40, 40, 40]", "[40, 40, 41]"))
     with pytest.raises(ConfigError, match="tune box"):
         train_affinity(path)
+
+
+@pytest.mark.parametrize(("place", "shown"), [(None, "not set"), ("nowhere", "nowhere")])
+def test_data_that_is_not_there_is_named_with_its_variable(tmp_path, monkeypatch, place, shown):
+    """A path that a config takes from the environment is refused with the name of the variable."""
+    if place is None:
+        monkeypatch.delenv("EMSEG_DATA", raising=False)
+    else:
+        monkeypatch.setenv("EMSEG_DATA", place)
+    path = config(tmp_path, "${EMSEG_DATA:-absent}/cells.h5")
+    with pytest.raises(
+        ConfigError, match=rf"cells.h5: does not exist; .*from EMSEG_DATA \({shown}\): set that, or give"
+    ):
+        train_affinity(path)
+
+
+def test_data_that_is_not_there_is_named(tmp_path):
+    """Of a path that the config itself says, with what can be given."""
+    with pytest.raises(ConfigError, match=r"absent.h5: does not exist; give a layer, file.h5:dataset"):
+        train_affinity(config(tmp_path, tmp_path / "absent.h5"))
+
+
+def test_a_name_that_is_nothing_is_told_what_it_can_be():
+    """Layers too, wherever an image is opened."""
+    with pytest.raises(ConfigError, match="nothere: does not exist; give a layer, "):
+        opened("nothere")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
 from emseg.pipeline.config import RunConfig
-from emseg.pipeline.yamlfile import MAX_EXTENDS, load_yaml
+from emseg.pipeline.yamlfile import MAX_EXTENDS, load_yaml, variables_of
 from emseg.tasks.volume.errors import ConfigError
 
 
@@ -161,3 +161,12 @@ def test_a_value_of_another_form_is_said_in_plain_words(tmp_path: Path, text: st
     file.write_text(text)
     with pytest.raises(ConfigError, match=words):
         load_yaml(RunConfig, file)
+
+
+def test_a_value_is_traced_to_its_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also in the file that is extended and inside lists; what was written out comes from none."""
+    monkeypatch.setenv("PLACE", "here")
+    (tmp_path / "base.yaml").write_text('parts: [{b: "${PLACE}/x"}]\n')
+    path = tmp_path / "f.yaml"
+    path.write_text('extends: base.yaml\ninner: {b: "${ABSENT:-there}/x"}\nplain: here/y\n')
+    assert [variables_of(path, name) for name in ("here/x", "there/x", "here/y")] == [["PLACE"], ["ABSENT"], []]
