@@ -113,14 +113,13 @@ def plan_run(config: RunConfig) -> Planned:
 
 
 def _require_apart(config: RunConfig, layers: Mapping[str, LayerRef]) -> None:
-    """Refuse a run directory that is, holds or lies in a layer that the run reads."""
+    """Refuse a run directory in a layer that the run reads, and such a layer among those that it writes."""
     run = canonical_url(config.run)
     mask = [canonical_url(config.mask.layer)] if config.mask is not None else []
     for url in [*(ref.url for ref in layers.values()), *mask]:
-        if is_below(url, run) or is_below(run, url):
+        if is_below(run, url) or is_below(url, joined_url(run, "layers")):
             raise ConfigError(
-                f"run: {redacted(run)} and {redacted(url)}, which it reads, must not hold one another; give run: a "
-                "folder of its own"
+                f"run: {redacted(run)} would write into what it reads, {redacted(url)}; give run: a folder of its own"
             )
 
 

@@ -286,15 +286,22 @@ def test_a_run_inside_a_layer_is_refused(tmp_path: Path, image: str) -> None:
     assert sorted(p.name for p in Path(image).iterdir()) == before
 
 
-@pytest.mark.parametrize("run", ["image", "image/run", "", "mask", "mask/run"])
-def test_a_run_and_what_it_reads_lie_apart(tmp_path: Path, image: str, run: str) -> None:
-    """A run that is, lies in or holds its source or mask is refused when it is planned; nothing is written."""
-    mask = create_layer(str(tmp_path / "mask"), LayerSpec("image", "uint8", 1, BOX, (10, 10, 10), (32, 32, 32)))
-    mask.write(BOX, np.ones(BOX.shape_ZYX, np.uint8))
+@pytest.mark.parametrize(
+    ("run", "mask"), [("image", "mask"), ("image/run", "mask"), ("mask", "mask"), ("r", "r/layers/mask")]
+)
+def test_a_run_does_not_write_into_what_it_reads(tmp_path: Path, image: str, run: str, mask: str) -> None:
+    """A run in its source or mask, or with one of them among its own layers, is refused; nothing is written."""
+    made = create_layer(str(tmp_path / mask), LayerSpec("image", "uint8", 1, BOX, (10, 10, 10), (32, 32, 32)))
+    made.write(BOX, np.ones(BOX.shape_ZYX, np.uint8))
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(ConfigError, match="must not hold one another; give run: a folder of its own"):
-        plan_run(config(tmp_path, image, run=str(tmp_path / run), mask={"layer": mask.url}))
+    with pytest.raises(ConfigError, match="would write into what it reads"):
+        plan_run(config(tmp_path, image, run=str(tmp_path / run), mask={"layer": str(tmp_path / mask)}))
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_what_a_run_reads_may_lie_in_its_folder(tmp_path: Path, image: str) -> None:
+    """As `run: data` with `data/raw`."""
+    assert plan_run(config(tmp_path, image, run=str(tmp_path))).plan.tiers
 
 
 def test_a_mask_that_ends_inside_the_run_is_warned_about(tmp_path: Path, image: str) -> None:
