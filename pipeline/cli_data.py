@@ -9,6 +9,7 @@ import typer
 
 from emseg.pipeline import cli_denoise
 from emseg.pipeline.cli_run import AsJson, Sets, Workers
+from emseg.pipeline.cli_values import box_of, ids_of, number, numbers
 from emseg.pipeline.config import Engine
 from emseg.pipeline.output import note, say
 from emseg.pipeline.progress import bars
@@ -17,7 +18,6 @@ from emseg.tasks.volume.bbox import BBox
 from emseg.tasks.volume.errors import ConfigError
 from emseg.tasks.volume.url import canonical_url, joined_url
 
-MAX_IDS = 1 << 64
 LAYOUTS = "4panel, 4panel-alt, xy, xz, yz, xy-3d, xz-3d, yz-3d, 3d, or compare: one panel a layer"
 PICTURE = "write a PNG and end; needs `pip install playwright`, and Chromium or Chrome on the PATH or in EMSEG_CHROMIUM"
 Numbers = Annotated[str, typer.Option(help="three numbers x,y,z")]
@@ -34,54 +34,6 @@ def register(app: typer.Typer) -> None:
     trainer.command(name="affinity")(train_affinity)
     trainer.command(name="denoise")(cli_denoise.train_denoise)
     app.add_typer(trainer, name="train")
-
-
-def numbers(text: str, what: str, kind: type[int] | type[float] = int) -> tuple[Any, Any, Any]:
-    """Three numbers of "x,y,z".
-
-    Raises:
-        ConfigError: not three numbers.
-    """
-    try:
-        x, y, z = (kind(part) for part in text.split(","))
-    except ValueError:
-        example = "10,10,10" if kind is float else "64,64,64"
-        raise ConfigError(f"{what} {text!r}: give three numbers x,y,z such as {example}") from None
-    return (x, y, z)
-
-
-def number(text: str, what: str) -> float:
-    """A number.
-
-    Raises:
-        ConfigError: something else.
-    """
-    try:
-        return float(text)
-    except ValueError:
-        raise ConfigError(f"{what} {text!r}: give a number such as 0.5") from None
-
-
-def box_of(text: str) -> BBox | None:
-    """Box of "x,y,z:x,y,z", None of ''."""
-    if not text:
-        return None
-    low, colon, high = text.partition(":")
-    if not colon:
-        raise ConfigError(f"--bbox {text!r}: write it as x,y,z:x,y,z, least corner, then one past the greatest")
-    return BBox.of(numbers(low, "--bbox"), numbers(high, "--bbox"))
-
-
-def ids_of(text: str) -> tuple[int, ...]:
-    """Segment ids of "7,12", none of ''.
-
-    Raises:
-        ConfigError: not ids.
-    """
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    if not all(p.isascii() and p.isdigit() and int(p) < MAX_IDS for p in parts):
-        raise ConfigError(f"--segments {text!r}: give ids from 0 to {MAX_IDS - 1}, comma-separated, such as 7,12")
-    return tuple(map(int, parts))
 
 
 def ingest(

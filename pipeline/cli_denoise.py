@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from emseg.pipeline.cli_run import AsJson, Sets
+from emseg.pipeline.cli_values import box_of
 from emseg.pipeline.output import note, say
 from emseg.tasks.volume.errors import ConfigError
 
@@ -62,7 +63,6 @@ def whiteness(
     as_json: AsJson = False,
 ) -> None:
     """Check a denoiser without truth: what it took away should be white and unlike the tissue."""
-    from emseg.pipeline.cli_data import box_of
     from emseg.pipeline.whiteness import whiteness_of
 
     values = whiteness_of(noisy, denoised, mip, box_of(bbox))

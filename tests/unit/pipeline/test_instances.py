@@ -132,13 +132,15 @@ def test_what_does_not_fit_is_one_line(
 
 def test_chunks_without_overlap_are_refused(tmp_path: Path) -> None:
     """Neighbours that share nothing cannot be matched; along an axis of one chunk no overlap is needed."""
+    folder = tmp_path / "chunks"
+    folder.mkdir()
     for x in (0, 8):
-        np.save(tmp_path / f"{x}_0_0.npy", np.ones((8, 8, 8), np.uint8))
+        np.save(folder / f"{x}_0_0.npy", np.ones((8, 8, 8), np.uint8))
     values = {"chunk_vx": (8, 8, 8), "overlap_vx": (0, 0, 0)}
     with pytest.raises(ConfigError, match=r"2 chunks along x do not overlap and cannot be matched"):
-        plan_run(config(tmp_path, tmp_path, **values))
-    (tmp_path / "8_0_0.npy").unlink()
-    assert len(plan_run(config(tmp_path, tmp_path, **values)).plan.tier["fragment"].grid) == 1
+        plan_run(config(tmp_path, folder, **values))
+    (folder / "8_0_0.npy").unlink()
+    assert len(plan_run(config(tmp_path, folder, **values)).plan.tier["fragment"].grid) == 1
 
 
 def test_holes_and_floats_are_refused(tmp_path: Path) -> None:
