@@ -13,6 +13,7 @@ import numpy as np
 from emseg.tasks.arrays.coded import Affinities, Run, run_of
 from emseg.tasks.arrays.columns import I64, U8, U16, U32
 from emseg.tasks.arrays.kernel import kernel
+from emseg.tasks.arrays.order import order_of
 from emseg.tasks.arrays.rows import Rows
 from emseg.tasks.arrays.weight_bins import WeightBins
 from emseg.tasks.arrays.weights import BIN_SHIFT, BINS
@@ -25,15 +26,19 @@ def contact_bins(rows: Rows, labels_ZYX: U32, affinities: Affinities, least: int
     """
     run, n = run_of(affinities), int(labels_ZYX.max(initial=0))
     start = np.concatenate([np.zeros(1, np.int64), np.cumsum(rows.count, dtype=np.int64)])
-    first = np.searchsorted(rows.u, np.arange(n + 1, dtype=np.uint64))
+    order = order_of(rows.u, rows.v)
+    first = np.searchsorted(rows.u[order], np.arange(n + 1, dtype=np.uint64))
     bins = np.empty(int(start[-1]), np.uint8)
-    _put_bins(np.ascontiguousarray(labels_ZYX), run, first, rows.v, start[:-1].copy(), bins, least)
+    _put_bins(np.ascontiguousarray(labels_ZYX), run, first, rows.v[order], start[order], bins, least)
     return WeightBins(*_counted(start, bins))
 
 
 @kernel
 def _put_bins(labels: Any, run: Run, first: Any, other: Any, put: Any, bins: Any, least: int) -> None:
-    """Write the bin of every edge where its row's next one belongs. first: the first row of each lesser label."""
+    """Write the bin of every edge where its row's next one belongs. Rows are in the order of their pairs.
+
+    first: the first row of each lesser label.
+    """
     depth, height, width = labels.shape
     flat = labels.reshape(-1)
     i = -1
@@ -94,8 +99,9 @@ def bins_across(rows: Rows, lower: I64, upper: I64, weights: U16, least: int) ->
     """Histograms of the rows that `rows_across` finds; arrays as there."""
     met = (lower >= 0) & (upper >= 0) & (lower != upper)
     a, b = lower[met].astype(np.uint64), upper[met].astype(np.uint64)
-    half = np.uint64(32)
-    row = np.searchsorted(rows.u << half | rows.v, np.minimum(a, b) << half | np.maximum(a, b))
+    half, order = np.uint64(32), order_of(rows.u, rows.v)
+    pair = (rows.u << half | rows.v)[order]
+    row = order[np.searchsorted(pair, np.minimum(a, b) << half | np.maximum(a, b))]
     bins = weights[met] >> BIN_SHIFT
     bins[bins < least] = 0
     code, count = np.unique(row << BIN_SHIFT | bins, return_counts=True)

@@ -12,14 +12,14 @@ import numpy as np
 from emseg.tasks.arrays.coded import Affinities, Run, run_of
 from emseg.tasks.arrays.columns import I64, U8, U16, U32
 from emseg.tasks.arrays.kernel import kernel
-from emseg.tasks.arrays.rows import COUNT_LIMIT, Gathered, Rows, add, gather, grown, lacks, sorted_rows, taken
+from emseg.tasks.arrays.rows import COUNT_LIMIT, Gathered, Rows, add, as_columns, gather, grown, lacks, taken
 from emseg.tasks.arrays.union import unite
 from emseg.tasks.volume.bbox import BBox, Vec
 from emseg.tasks.volume.codes import CHANNEL_BITS, Y_SHIFT, Z_SHIFT, voxel_code
 from emseg.tasks.volume.errors import LimitError
 
 STEP = (1, 1 << Y_SHIFT, 1 << Z_SHIFT)
-VOXELS_A_ROW = 40  # room to begin with, of which only what is used takes memory; real affinities have a row in 45
+ROWS_A_LABEL = 5  # room to begin with, of which only what is used takes memory; real affinities have 4.0
 PLANE_AXES = ((2, 1), (2, 0), (1, 0))  # axes of a plane's rows and columns, by the axis across it
 
 
@@ -30,13 +30,14 @@ def contact_rows(labels_ZYX: U32, affinities: Affinities, core: BBox) -> Rows:
     """
     depth, height, width = core.shape_ZYX
     labels, run, origin = np.ascontiguousarray(labels_ZYX), run_of(affinities), np.uint64(voxel_code(core.min))
-    g, line = gather(max(3 * width, core.voxels // VOXELS_A_ROW)), 0
+    n = int(labels.max(initial=0))
+    g, line = gather(max(3 * width, ROWS_A_LABEL * n), n), 0
     while line < depth * height:
         g = grown(g, 3 * width) if lacks(g, 3 * width) else g
         line = _gather_lines(g, labels, run, origin, line)
     rows = taken(g)
     del g  # its hash table
-    return sorted_rows(rows)
+    return as_columns(rows)
 
 
 @kernel
@@ -118,11 +119,11 @@ def rows_across(lower: I64, upper: I64, weights: U16, axis: int, origin: Vec) ->
     rows, columns = PLANE_AXES[axis]
     steps = (np.uint64(STEP[rows]), np.uint64(STEP[columns]))
     height, width = weights.shape
-    g, line = gather(width + 1), 0
+    g, line = gather(width + 1, most + 1), 0
     while line < height:
         g = grown(g, width) if lacks(g, width) else g
         line = _gather_across(g, (lower, upper, weights), np.uint64(voxel_code(origin)), steps, np.uint64(axis), line)
-    return sorted_rows(taken(g))
+    return as_columns(taken(g))
 
 
 @kernel

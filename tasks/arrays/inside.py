@@ -11,7 +11,7 @@ from emseg.tasks.arrays.contact_bins import bins_across
 from emseg.tasks.arrays.contacts import rows_across, unite_across
 from emseg.tasks.arrays.faces import Face, FacePair
 from emseg.tasks.arrays.forest import Up
-from emseg.tasks.arrays.ids import index_of, require_ascending
+from emseg.tasks.arrays.ids import Places, index_of, require_ascending
 from emseg.tasks.arrays.rows import Rows
 from emseg.tasks.arrays.sides import inner_sides, side_bit
 from emseg.tasks.arrays.union import flatten
@@ -29,9 +29,9 @@ class Inside:
         piece = np.concatenate([up.piece for up in self.ups])
         order = np.argsort(piece, kind="stable")
         self.piece = piece[order]
-        self.fragment = np.sort(np.concatenate([up.fragment for up in self.ups]))
         self.clusters = [_runs(up.part_cluster) for up in self.ups]  # by child
-        self.cluster = np.sort(np.concatenate(self.clusters))
+        self.fragment, self.fragment_places = _as_one([up.fragment for up in self.ups])
+        self.cluster, self.cluster_places = _as_one(self.clusters)
         for ids, what in ((self.piece, "pieces"), (self.fragment, "fragments"), (self.cluster, "clusters")):
             require_ascending(ids, f"{what} of a node's children")
         sides = [up.piece_sides for up in self.ups]
@@ -42,15 +42,16 @@ class Inside:
             np.concatenate([up.piece_fragment for up in self.ups])[order],
             "fragments of a node's children",
         )
-        owner = np.concatenate([up.fragment for up in self.ups])
-        cluster = np.concatenate([up.fragment_cluster for up in self.ups])
-        self.fragment_cluster = self.clusters_of(cluster[np.argsort(owner, kind="stable")])
+        self._within = [Places(ids, "clusters of a node's children") for ids in self.clusters]
+        self.fragment_cluster = np.empty(len(self.fragment), np.int64)
+        self.fragment_cluster[np.concatenate(self.fragment_places)] = self.numbers("fragment_cluster")
         self.plane_cluster: I64 = np.append(self.fragment_cluster, -1)  # its last is background's
         self.parent: I64 = np.arange(len(self.fragment), dtype=np.int64)
 
-    def clusters_of(self, handles: U64) -> I64:
-        """Numbers of cluster handles."""
-        return index_of(self.cluster, handles, "clusters of a node's children")
+    def numbers(self, name: str) -> I64:
+        """Cluster numbers of a column of cluster handles, child by child; a child names only clusters of its own."""
+        every = zip(self.ups, self._within, self.cluster_places, strict=True)
+        return np.concatenate([places[within.of(getattr(up, name))] for up, within, places in every])
 
     def take(self, pair: FacePair) -> Rows:
         """Unite fragments across one pair of faces; returns the rows across it between cluster numbers."""
@@ -86,6 +87,14 @@ class Inside:
         """int64[fragments]: least fragment number of each after F."""
         flatten(self.parent)
         return self.parent
+
+
+def _as_one(groups: Sequence[U64]) -> tuple[U64, list[I64]]:
+    """All ids of ascending groups, ascending, and the places of each group's in them."""
+    ids = np.concatenate(groups)
+    order, places = np.argsort(ids, kind="stable"), np.empty(len(ids), np.int64)
+    places[order] = np.arange(len(ids))
+    return ids[order], np.split(places, np.cumsum([len(group) for group in groups])[:-1])
 
 
 def _runs(ids: U64) -> U64:

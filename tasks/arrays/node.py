@@ -18,7 +18,6 @@ from emseg.tasks.arrays.bundle import joined as rows_behind
 from emseg.tasks.arrays.columns import I64, U8
 from emseg.tasks.arrays.faces import FacePair
 from emseg.tasks.arrays.forest import Forest, Up
-from emseg.tasks.arrays.ids import index_of
 from emseg.tasks.arrays.inside import Inside
 from emseg.tasks.arrays.rows import Rows
 from emseg.tasks.arrays.rules import Rules
@@ -72,7 +71,7 @@ def _clusters(
         return np.concatenate([getattr(up, name) for up in ups])
 
     def numbers(name: str) -> I64:
-        return number[inside.clusters_of(joined(name))]
+        return number[inside.numbers(name)]
 
     def across(name: str) -> np.ndarray:
         return np.concatenate([getattr(r, name) for r in rows]) if rows else np.zeros(0, np.uint64)
@@ -127,7 +126,7 @@ def _forest(inside: Inside, fragment_root: I64, number: I64, settled: Settled) -
     fragments = [up.fragment for up in inside.ups]
     clusters = inside.clusters
     fragment, cluster = np.concatenate(fragments), np.concatenate(clusters)
-    f, c = index_of(inside.fragment, fragment, "fragments of a node's children"), number[inside.clusters_of(cluster)]
+    f, c = np.concatenate(inside.fragment_places), number[np.concatenate(inside.cluster_places)]
     is_open: U8 = _open_fragments(inside, fragment_root)[f].astype(np.uint8)
     return Forest(
         fragment_start=_starts(fragments),

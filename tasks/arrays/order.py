@@ -1,6 +1,7 @@
 """Stable order of integer keys: a radix sort that passes over the digits that differ.
 
-Rows of a chunk share most bits of their edge keys, so that a sort of 64 bits is three or four passes, not six.
+Rows of a chunk share most bits of their edge keys, and a digit begins where keys differ: a sort of 64 bits is three
+passes, not six.
 """
 
 from __future__ import annotations
@@ -30,13 +31,13 @@ def _ordered(key: Any, order: Any) -> Any:
     for k in key:
         differ |= k ^ key[0]
     other, shift = np.empty_like(order), np.uint64(0)
-    while differ >> shift:
-        if (differ >> shift) & np.uint64(DIGITS - 1):
-            _pass(key, shift, order, other)
-            order, other = other, order
+    while shift < 64 and differ >> shift:
+        if not (differ >> shift) & np.uint64(1):
+            shift += np.uint64(1)
+            continue
+        _pass(key, shift, order, other)
+        order, other = other, order
         shift += DIGIT
-        if shift >= 64:
-            break
     return order
 
 

@@ -14,7 +14,6 @@ import numpy as np
 
 from emseg.tasks.arrays.columns import U16, U32, U64, Columns, columns_of
 from emseg.tasks.arrays.kernel import kernel
-from emseg.tasks.arrays.order import order_of
 from emseg.tasks.volume.errors import LimitError
 
 COUNT_LIMIT = 0xFFFFFFFF
@@ -23,11 +22,14 @@ PAIR, SUM, COUNT_MAX, LAST, BEST = range(WIDTH)  # u << 32 | v, u < v; ...; coun
 MAX_BITS = 16
 MAX_MASK, ONE_EDGE = np.uint64((1 << MAX_BITS) - 1), np.uint64(1 << MAX_BITS)
 GROWTH = 125  # percent
+MIX = np.uint64(0x9E3779B97F4A7C15)
+NEAR = 16  # slots of the table, a cache line of them, tried near those of like numbers before any other
+NEAR_AT = np.uint64(60)  # upper bits of a hash that say which of them is the first
 
 
 @dataclass(frozen=True)
 class Rows(Columns):
-    """Contact rows sorted by (u, v), u < v, each pair once. u, v are indices or ids, as the maker says."""
+    """Contact rows in the order of their first edges, u < v, each pair once; indices or ids, as the maker says."""
 
     noun: ClassVar[str] = "contact rows"
 
@@ -44,20 +46,24 @@ class Rows(Columns):
 
 
 class Gathered(NamedTuple):
-    """Growing table of rows between numbers below 2^32, taken edge by edge in ascending order of their keys.
+    """Growing table of rows between numbers, taken edge by edge in ascending order of their keys.
+
+    What touches has numbers that lie close together, and so are their slots: most are in the cache already.
 
     table: int32, a power of two, at most half full: row by pair, -1 where empty. rows: uint64, five a row. used:
-    int64[1], rows filled.
+    int64[1], rows filled. spread: uint64, slots a number, times 2^32.
     """
 
     table: Any
     rows: Any
     used: Any
+    spread: Any
 
 
-def gather(rows: int) -> Gathered:
-    """Empty table with room for so many rows."""
-    return Gathered(np.full(_slots(rows), -1, np.int32), np.empty(WIDTH * rows, np.uint64), np.zeros(1, np.int64))
+def gather(rows: int, numbers: int) -> Gathered:
+    """Empty table with room for so many rows between numbers below `numbers`, at most 2^32 of them."""
+    table, room = np.full(_slots(rows), -1, np.int32), np.empty(WIDTH * rows, np.uint64)
+    return Gathered(table, room, np.zeros(1, np.int64), np.uint64((len(table) << 32) // max(1, numbers)))
 
 
 def _slots(rows: int) -> int:
@@ -79,7 +85,8 @@ def grown(g: Gathered, more: int) -> Gathered:
     g.rows.resize(WIDTH * rows, refcheck=False)
     if len(g.table) >= _slots(rows):
         return g
-    wider = Gathered(np.full(_slots(rows), -1, np.int32), g.rows, g.used)
+    table = np.full(_slots(rows), -1, np.int32)
+    wider = Gathered(table, g.rows, g.used, g.spread * np.uint64(len(table) // len(g.table)))
     _hash_all(wider)
     return wider
 
@@ -92,9 +99,17 @@ def _hash_all(g: Gathered) -> None:
 
 @kernel
 def _spot(g: Gathered, pair: Any) -> Any:
-    """Place of a pair in the table, or the empty place where it belongs."""
-    mask = len(g.table) - 1
-    mixed = pair * np.uint64(0x9E3779B97F4A7C15)
+    """Place of a pair in the table, or the empty place where it belongs: near its greater number's, else anywhere.
+
+    The greater one, since whatever touches many, a blob, began before most of them.
+    """
+    mask, low, high = len(g.table) - 1, pair >> np.uint64(32), pair & np.uint64(0xFFFFFFFF)
+    first = np.int64((high * g.spread >> np.uint64(32)) + (low * MIX >> NEAR_AT))
+    for near in range(first, first + NEAR):
+        r = np.int64(g.table[near & mask])
+        if r < 0 or g.rows[WIDTH * r + PAIR] == pair:
+            return near & mask
+    mixed = pair * MIX
     i = np.int64((mixed ^ (mixed >> np.uint64(32))) & np.uint64(mask))
     while g.table[i] >= 0 and g.rows[WIDTH * g.table[i] + PAIR] != pair:
         i = (i + 1) & mask
@@ -131,26 +146,26 @@ def taken(g: Gathered) -> U64:
     return filled
 
 
-def sorted_rows(rows: U64) -> Rows:
-    """Rows that a table has taken, by (u, v).
+def as_columns(taken: U64) -> Rows:
+    """Rows that a table has taken, as columns.
 
     Raises:
         LimitError: a contact of more than 2^32 - 1 voxel edges.
     """
-    n = len(rows) // WIDTH
-    most = int(rows[COUNT_MAX::WIDTH].max(initial=0)) >> MAX_BITS
+    n = len(taken) // WIDTH
+    most = int(taken[COUNT_MAX::WIDTH].max(initial=0)) >> MAX_BITS
     if most > COUNT_LIMIT:
         raise LimitError(f"a contact has {most} voxel edges, more than {COUNT_LIMIT}: mask the blob that has it")
     out = Rows(*(np.empty(n, column.dtype) for column in columns_of(Rows).values()))
-    _columns(rows, order_of(rows[PAIR::WIDTH].copy()), tuple(out.columns().values()))
+    _columns(taken, tuple(out.columns().values()))
     return out
 
 
 @kernel
-def _columns(rows: Any, order: Any, columns: Any) -> None:
+def _columns(taken: Any, columns: Any) -> None:
     u, v, total, count, top, last, best = columns
-    for i in range(len(order)):
-        r = WIDTH * np.int64(order[i])
-        u[i], v[i] = rows[r + PAIR] >> np.uint64(32), rows[r + PAIR] & np.uint64(0xFFFFFFFF)
-        total[i], count[i] = rows[r + SUM], rows[r + COUNT_MAX] >> np.uint64(MAX_BITS)
-        top[i], last[i], best[i] = rows[r + COUNT_MAX] & MAX_MASK, rows[r + LAST], rows[r + BEST]
+    for i in range(len(u)):
+        r = WIDTH * i
+        u[i], v[i] = taken[r + PAIR] >> np.uint64(32), taken[r + PAIR] & np.uint64(0xFFFFFFFF)
+        total[i], count[i] = taken[r + SUM], taken[r + COUNT_MAX] >> np.uint64(MAX_BITS)
+        top[i], last[i], best[i] = taken[r + COUNT_MAX] & MAX_MASK, taken[r + LAST], taken[r + BEST]

@@ -18,9 +18,26 @@ import numpy as np
 from emseg.tasks.arrays.columns import I64, U16, U64, Bool
 from emseg.tasks.arrays.kernel import kernel
 from emseg.tasks.arrays.order import order_of
-from emseg.tasks.arrays.parts import FIRST_EDGE, FIRST_MAX, Parts, is_large, join, parts_of, total_voxels
+from emseg.tasks.arrays.parts import (
+    AFTER,
+    EDGE,
+    FIRST,
+    FIRST_EDGE,
+    FIRST_MAX,
+    LAST,
+    MAX,
+    NONE,
+    TOTAL,
+    VOXELS,
+    is_large,
+    join,
+    parts_of,
+)
 from emseg.tasks.arrays.union import find, flatten
 from emseg.tasks.arrays.weights import TOP
+
+WAITS, HAS_SIZE, LARGE = np.uint8(1), np.uint8(2), np.uint8(4)  # what a cluster is: see `_join_small`
+BLOCK = 64  # rows whose ends are read ahead
 
 
 @dataclass(frozen=True)
@@ -61,24 +78,21 @@ class Joined:
 def size_rule(waiting: Bool, parts: PartColumns, rows: MaxRows, small: int, w_low: int = 0) -> Joined:
     """Apply S to clusters 0..n-1, over the rows whose weight is at least w_low; parallel rows may stand apart."""
     n = len(waiting)
-    lists = parts_of(
-        n, parts.cluster, parts.max.astype(np.uint64), parts.edge.copy(), parts.voxels.copy(), np.uint64(small)
-    )
-    open_rows = np.flatnonzero(_in_question(rows.u, rows.v, rows.max, lists, w_low))
+    p = parts_of(n, parts.cluster, parts.max, parts.edge, parts.voxels, small)
+    open_rows = np.flatnonzero(_in_question(rows.u, rows.v, rows.max, *p, w_low))
     order = open_rows[order_of(TOP - rows.max[open_rows].astype(np.uint64), rows.edge[open_rows])]
-    u, v, top, edge = rows.u[order], rows.v[order], rows.max[order], rows.edge[order]
-    root, waits, left = np.arange(n, dtype=np.int64), waiting.copy(), np.zeros(len(u), bool)
-    _join_small(u, v, top, edge, lists, waits, root, left)
-    flatten(root)
-    undecided = _first_of_pairs(MaxRows(root[u[left]], root[v[left]], top[left], edge[left]))
+    parent, state = np.arange(n, dtype=np.int32), WAITS * waiting + HAS_SIZE * (p.own[:, TOTAL] >= small)
+    left = order[_join_small(rows.u, rows.v, rows.max, rows.edge, order, *p, state, parent)]
+    flatten(parent)
+    root, waits = parent.astype(np.int64), state & WAITS > 0
+    undecided = _first_of_pairs(MaxRows(root[rows.u[left]], root[rows.v[left]], rows.max[left], rows.edge[left]))
     called = root == np.arange(n)
     waits &= called
     opened = waits.copy()
     opened[undecided.u] = opened[undecided.v] = True
-    voxels = np.zeros(n, np.uint64)
-    _totals(lists, called, voxels)
-    cluster, part_max, part_edge, part_voxels = _listed(lists, np.flatnonzero(opened))
-    columns = PartColumns(cluster, part_max.astype(np.uint16), part_edge, part_voxels)
+    cluster, part_max, part_edge, part_voxels = _listed(p.part, p.own, np.flatnonzero(opened))
+    columns = PartColumns(cluster, part_max, part_edge, part_voxels)
+    voxels = np.where(called, p.own[:, TOTAL], 0).astype(np.uint64)
     return Joined(root, waits, undecided, columns, voxels)
 
 
@@ -93,12 +107,12 @@ def _first_of_pairs(rows: MaxRows) -> MaxRows:
 
 
 @kernel
-def _in_question(rows_u: Any, rows_v: Any, top: Any, parts: Parts, w_low: int) -> Any:
+def _in_question(rows_u: Any, rows_v: Any, top: Any, part: Any, own: Any, small: Any, w_low: int) -> Any:
     """bool: rows that pass and have an end that was not large before every edge; such ends are refused for good."""
-    n = len(parts.first)
+    n = len(own)
     large, kept = np.empty(n, np.bool_), np.empty(len(rows_u), np.bool_)
     for c in range(n):
-        large[c] = is_large(parts, c, FIRST_MAX, FIRST_EDGE + np.uint64(1))
+        large[c] = is_large(part, own, small, c, np.int64(FIRST_MAX), FIRST_EDGE + np.uint64(1))
     for i in range(len(rows_u)):
         kept[i] = top[i] >= w_low and not (large[rows_u[i]] and large[rows_v[i]])
     return kept
@@ -106,55 +120,66 @@ def _in_question(rows_u: Any, rows_v: Any, top: Any, parts: Parts, w_low: int) -
 
 @kernel
 def _join_small(
-    rows_u: Any, rows_v: Any, top: Any, edge: Any, parts: Parts, waiting: Any, parent: Any, left: Any
-) -> None:
-    """Run S over rows in order; a cluster is called by its least member; marks the rows left undecided.
+    rows_u: Any, rows_v: Any, top: Any, edge: Any, order: Any, part: Any, own: Any, small: Any, state: Any, parent: Any
+) -> Any:
+    """Run S over rows in order; a cluster is called by its least member. bool: which of `order` are left undecided.
 
     Of parallel rows only the first can merge: after a refusal both ends stay large, and a row that found a waiting
     end undecided leaves nothing for a later one of the same pair but a refusal, or to be undecided too.
+
+    state: of each root. WAITS; HAS_SIZE: all its voxels reach the bound; LARGE: those before some key did, and so those
+    before every later key do. It is small enough to stay in the cache.
     """
-    for i in range(len(rows_u)):
-        u, v = find(parent, rows_u[i]), find(parent, rows_v[i])
-        if u == v:
+    left, near = np.zeros(len(order), np.bool_), np.empty((2, BLOCK), np.int32)
+    for i in range(len(order)):
+        if i % BLOCK == 0:
+            _step_up(rows_u, rows_v, order[i : i + BLOCK], parent, near)
+        u, v = find(parent, near[0, i % BLOCK]), find(parent, near[1, i % BLOCK])
+        if u == v or state[u] & state[v] & LARGE:
             continue
-        k_max, k_edge = np.uint64(top[i]), edge[i]
-        large_u, large_v = is_large(parts, u, k_max, k_edge), is_large(parts, v, k_max, k_edge)
+        r = order[i]  # its key lies far away: asked for where it counts
+        for c in (u, v):
+            if state[c] & (HAS_SIZE | LARGE) == HAS_SIZE and is_large(part, own, small, c, np.int64(top[r]), edge[r]):
+                state[c] |= LARGE
+        large_u, large_v = state[u] & LARGE > 0, state[v] & LARGE > 0
+        wait_u, wait_v = state[u] & WAITS > 0, state[v] & WAITS > 0
         if large_u and large_v:
             continue
-        wait_u, wait_v = waiting[u], waiting[v]
         if (wait_u and wait_v) or (wait_u and large_v) or (wait_v and large_u):
             left[i] = True
             continue
         host, guest = (v, u) if wait_v or (large_v and not wait_u) else (u, v)
+        join(part, own, small, host, guest, np.int64(top[r]), edge[r])
         keep, gone = min(u, v), max(u, v)
-        parts.first[keep] = join(parts, host, guest, k_max, k_edge)
+        own[keep, FIRST], own[keep, LAST], own[keep, TOTAL] = own[host, FIRST], own[host, LAST], own[host, TOTAL]
         parent[gone] = keep
-        waiting[keep] = wait_u or wait_v
+        state[keep] |= state[gone] | (HAS_SIZE if own[keep, TOTAL] >= small else np.uint8(0))
+    return left
 
 
 @kernel
-def _totals(parts: Parts, called: Any, voxels: Any) -> None:
-    for i in range(len(called)):
-        if called[i]:
-            voxels[i] = total_voxels(parts, i)
+def _step_up(rows_u: Any, rows_v: Any, order: Any, parent: Any, near: Any) -> None:
+    """The parents of both ends of rows that come soon: no read here waits for another."""
+    for k in range(len(order)):
+        near[0, k], near[1, k] = parent[rows_u[order[k]]], parent[rows_v[order[k]]]
 
 
 @kernel
-def _listed(parts: Parts, clusters: Any) -> Any:
+def _listed(part: Any, own: Any, clusters: Any) -> Any:
     """The lists of these clusters as columns, by cluster and key."""
     n = 0
     for c in clusters:
-        i = parts.first[c]
-        while i >= 0:
+        i = own[c, FIRST]
+        while i != NONE:
             n += 1
-            i = parts.after[i]
-    cluster, top = np.empty(n, np.int64), np.empty(n, np.uint64)
+            i = part[i, AFTER]
+    cluster, top = np.empty(n, np.int64), np.empty(n, np.uint16)
     edge, voxels = np.empty(n, np.uint64), np.empty(n, np.uint64)
     n = 0
     for c in clusters:
-        i = parts.first[c]
-        while i >= 0:
-            cluster[n], top[n], edge[n], voxels[n] = c, parts.max[i], parts.edge[i], parts.voxels[i]
+        i = own[c, FIRST]
+        while i != NONE:
+            cluster[n], top[n], edge[n], voxels[n] = c, part[i, MAX], np.uint64(part[i, EDGE]), part[i, VOXELS]
             n += 1
-            i = parts.after[i]
+            i = part[i, AFTER]
     return cluster, top, edge, voxels

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import multiprocessing
 import time
 from collections import Counter
@@ -39,7 +40,7 @@ from emseg.tasks.volume.objects import Objects
 RULES = {"t_low": "0.02", "t_high": "0.98", "min_size_vx": 200, "threshold": "0.4"}
 TISSUE = PhantomParams.everything()
 WORKERS = 2
-STORAGE_VX = 32
+STORAGE_VX = 160  # its divisors are the sides of storage chunks
 
 
 @dataclass(frozen=True)
@@ -83,20 +84,24 @@ class Taken:
     digests: dict[str, str] = field(default_factory=dict)
 
 
+def storage_of(leaf: int) -> int:
+    """Side of a storage chunk, of which a leaf holds whole ones: so that labels are looked up leaf by leaf."""
+    return math.gcd(leaf, STORAGE_VX)
+
+
 def rig_of(folder: Path, box: BBox, leaf: int, merge: Mapping[str, Any] | None = None, digests: bool = False) -> Rig:
     """A planned run over a box; merge: what `stages.merge` has beside the rules, such as where rounds begin."""
-    spec = LayerSpec("image", "uint8", 3, box, (10, 10, 10), (STORAGE_VX,) * 3)
-    create_layer(str(folder / "affinities"), spec)
-    relabel = -(-leaf // STORAGE_VX) * STORAGE_VX
+    storage = (storage_of(leaf),) * 3
+    create_layer(str(folder / "affinities"), LayerSpec("image", "uint8", 3, box, (10, 10, 10), storage))
     config = RunConfig.model_validate(
         {
             "run": str(folder / "run"),
             "affinities": {"layer": str(folder / "affinities")},
-            "layers": {"chunk_vx": (STORAGE_VX,) * 3},
+            "layers": {"chunk_vx": storage},
             "stages": {
                 "fragment": {"chunk_vx": (leaf,) * 3, "t_low": RULES["t_low"], "t_high": RULES["t_high"]},
                 "merge": {"min_size_vx": RULES["min_size_vx"], "threshold": RULES["threshold"], **(merge or {})},
-                "relabel": {"chunk_vx": (relabel,) * 3},
+                "relabel": {"chunk_vx": (leaf,) * 3},
                 "downsample": {"mips": 0},
             },
         }

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from bench.scale import measured, report, rules
 from bench.scale_sheet import Level, above, far, laws_of, open_voxels
-from bench.scale_tasks import STORAGE_VX, TISSUE
+from bench.scale_tasks import TISSUE
 
 from emseg.tasks.arrays.phantom import phantom_affinities
 from emseg.tasks.arrays.sweep import sweep
@@ -24,13 +24,13 @@ BOX = BBox.sized((0, 0, 0), (SIDE,) * 3)
 
 @pytest.fixture(scope="module")
 def one_chunk() -> dict[str, str]:
-    """sha256 of the final labels of each relabel chunk, by layer and chunk, from one sweep without a cut."""
+    """sha256 of the final labels of each leaf, by layer and chunk, from one sweep without a cut."""
     weights = phantom_affinities(BOX, TISSUE).astype(np.uint16) * np.uint16(257)
     swept = sweep(weights, BOX, [[0, SIDE]] * 3, rules())
     out = {}
     for name, labels_ZYX in (("fragments", swept.fragments_ZYX), ("segmentation", swept.segments_ZYX)):
         assert len(np.unique(labels_ZYX)) > 5
-        grid = Grid(BOX, (STORAGE_VX,) * 3)
+        grid = Grid(BOX, (LEAF,) * 3)
         for core in map(grid.core, grid.indices()):
             part = np.ascontiguousarray(labels_ZYX[core.slices_ZYX(BOX.min)])
             key = "_".join(f"{a}-{b}" for a, b in zip(core.min, core.max, strict=True))
