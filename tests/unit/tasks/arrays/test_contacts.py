@@ -103,3 +103,17 @@ def test_a_table_grows_without_loss() -> None:
     add_row(g, *(np.uint64(i) for i in (70, 3, 4, 80)))
     rows[3, 70] = {"sum": 8, "count": 2, "max": 4, "last": 80, "best": 6}
     assert _as_dict(as_columns(taken(g))) == rows
+
+
+@pytest.mark.parametrize("numbers", [90, 5000, 2**32])
+def test_who_touches_many_finds_each_again(numbers: int) -> None:
+    """More rows of one number than there are slots near it stand elsewhere, and none is taken for another."""
+    g, blob = gather(500, numbers), 80
+    for time in (1, 2):
+        for n in range(89):
+            if n != blob:
+                add_row(g, *(np.uint64(i) for i in (blob, n, 3, 100 * time + n)))
+    found = _as_dict(as_columns(taken(g)))
+    assert set(found) == {(min(n, blob), max(n, blob)) for n in range(89) if n != blob}
+    assert {(row["count"], row["sum"]) for row in found.values()} == {(2, 6)}
+    assert all(row["last"] == 200 + sum(pair) - blob and row["best"] == row["last"] - 100 for pair, row in found.items())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from emseg.tasks.arrays.ids import index_of, require_ascending
+from emseg.tasks.arrays.ids import Places, index_of, require_ascending
 from emseg.tasks.volume.errors import CorruptChunkError
 
 IDS = np.array([2, 5, 2**63 + 1, 2**64 - 1], np.uint64)
@@ -32,6 +32,16 @@ def test_many_ids_are_found_as_few_are() -> None:
     missing = np.uint64(int(ids[7]) + 1)
     with pytest.raises(CorruptChunkError, match=f"ids: id {missing} "):
         index_of(ids, np.append(wanted, missing), "ids")
+
+
+def test_a_list_that_is_asked_again_gives_the_same_places() -> None:
+    """Ids are found where they stand, at every asking; one that is missing is named, with its table."""
+    ids = np.unique(np.random.default_rng(1).integers(0, 2**64, 3000, dtype=np.uint64))
+    places = Places(ids, "clusters")
+    for at in (np.arange(len(ids)), np.array([7, 7, 0]), np.zeros(0, np.int64)):
+        assert places.of(ids[at]).tolist() == at.tolist()
+    with pytest.raises(CorruptChunkError, match=f"clusters: id {int(ids[7]) + 1} "):
+        places.of(np.array([ids[3], ids[7] + np.uint64(1)], np.uint64))
 
 
 def test_nothing_is_found_in_an_empty_table() -> None:

@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 
 from emseg.tasks.arrays.parts import AFTER, FIRST, NONE, TOTAL, VOXELS, is_large, join, parts_of
 
+CLUSTERS = 5
 KEY = st.tuples(st.integers(1, 4), st.integers(1, 5))  # weight, edge
-PART = st.tuples(st.integers(0, 2), KEY, st.integers(1, 6))
+PART = st.tuples(st.integers(0, CLUSTERS - 1), KEY, st.integers(1, 6))
+JOIN = st.tuples(st.integers(0, CLUSTERS - 1), st.integers(0, CLUSTERS - 1), KEY)
 SMALL = 10
 
 
@@ -21,7 +23,7 @@ def _words(key: tuple[int, int]) -> tuple[np.int64, np.uint64]:
     return np.int64(key[0]), np.uint64(key[1])
 
 
-@given(st.lists(PART, max_size=25), st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2), KEY), max_size=2))
+@given(st.lists(PART, max_size=25), st.lists(JOIN, max_size=12))
 def test_folding_changes_no_answer(
     parts: list[tuple[int, tuple[int, int], int]], joins: list[tuple[int, int, tuple[int, int]]]
 ) -> None:
@@ -29,8 +31,8 @@ def test_folding_changes_no_answer(
     cluster = np.array([p[0] for p in parts], np.int64)
     top, edge = np.array([p[1][0] for p in parts], np.uint16), np.array([p[1][1] for p in parts], np.uint64)
     voxels = np.array([p[2] for p in parts], np.uint64)
-    lists = parts_of(3, cluster, top, edge, voxels, SMALL)
-    plain = {c: [(key, n) for of, key, n in parts if of == c] for c in range(3)}
+    lists = parts_of(CLUSTERS, cluster, top, edge, voxels, SMALL)
+    plain = {c: [(key, n) for of, key, n in parts if of == c] for c in range(CLUSTERS)}
     for host, guest, key in joins:
         if host == guest or guest not in plain or host not in plain:
             continue
