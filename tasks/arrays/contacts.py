@@ -19,7 +19,7 @@ from emseg.tasks.volume.codes import CHANNEL_BITS, Y_SHIFT, Z_SHIFT, voxel_code
 from emseg.tasks.volume.errors import LimitError
 
 STEP = (1, 1 << Y_SHIFT, 1 << Z_SHIFT)
-ROWS_A_LABEL = 5  # room to begin with, of which only what is used takes memory; real affinities have 4.0
+ROWS_A_LABEL = 5  # room to begin with: real affinities have 4.0, a phantom's resin 4.9
 PLANE_AXES = ((2, 1), (2, 0), (1, 0))  # axes of a plane's rows and columns, by the axis across it
 
 
@@ -31,7 +31,7 @@ def contact_rows(labels_ZYX: U32, affinities: Affinities, core: BBox) -> Rows:
     depth, height, width = core.shape_ZYX
     labels, run, origin = np.ascontiguousarray(labels_ZYX), run_of(affinities), np.uint64(voxel_code(core.min))
     n = int(labels.max(initial=0))
-    g, line = gather(max(3 * width, ROWS_A_LABEL * n), n), 0
+    g, line = gather(max(3 * width, min(ROWS_A_LABEL * n, 3 * labels.size)), n), 0
     while line < depth * height:
         g = grown(g, 3 * width) if lacks(g, 3 * width) else g
         line = _gather_lines(g, labels, run, origin, line)
@@ -113,13 +113,16 @@ def rows_across(lower: I64, upper: I64, weights: U16, axis: int, origin: Vec) ->
     Raises:
         LimitError: an index of 2^32 or more.
     """
-    most = max(int(plane.max(initial=-1)) for plane in (lower, upper))
+    greater = np.maximum(lower, upper)[(lower >= 0) & (upper >= 0) & (lower != upper)]
+    if not len(greater):
+        return Rows.empty()
+    least, most = int(greater.min()), int(greater.max())
     if most > COUNT_LIMIT:
         raise LimitError(f"a node counts {most} clusters, more than {COUNT_LIMIT}; use smaller leaves, or rounds")
     rows, columns = PLANE_AXES[axis]
     steps = (np.uint64(STEP[rows]), np.uint64(STEP[columns]))
     height, width = weights.shape
-    g, line = gather(width + 1, most + 1), 0
+    g, line = gather(width + 1, most, least), 0
     while line < height:
         g = grown(g, width) if lacks(g, width) else g
         line = _gather_across(g, (lower, upper, weights), np.uint64(voxel_code(origin)), steps, np.uint64(axis), line)

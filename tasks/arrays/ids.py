@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from emseg.tasks.arrays.columns import I64, U64
+from emseg.tasks.arrays.hashing import PLACE_AT, mixed
 from emseg.tasks.arrays.kernel import kernel
 from emseg.tasks.volume.errors import CorruptChunkError
 
-MIX = np.uint64(0x9E3779B97F4A7C15)
 WORTH_HASHING = 1 << 10  # fewer are sought by halving
 
 
@@ -63,16 +63,9 @@ def _halved(ids: U64, wanted: U64) -> I64:
 
 
 @kernel
-def _mixed(word: Any) -> Any:
-    """Hash whose upper bits depend on all bits: ids of a plane are a regular lattice."""
-    h = word * MIX
-    return (h ^ (h >> np.uint64(32))) * MIX
-
-
-@kernel
 def _first(id_: Any, table: Any) -> Any:
     """Where an id's search begins; the table is a power of two, at least 16."""
-    return (_mixed(id_) >> np.uint64(20)) & np.uint64(len(table) - 1)
+    return (mixed(id_) >> PLACE_AT) & np.uint64(len(table) - 1)
 
 
 @kernel

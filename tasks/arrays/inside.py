@@ -42,16 +42,20 @@ class Inside:
             np.concatenate([up.piece_fragment for up in self.ups])[order],
             "fragments of a node's children",
         )
-        self._within = [Places(ids, "clusters of a node's children") for ids in self.clusters]
         self.fragment_cluster = np.empty(len(self.fragment), np.int64)
-        self.fragment_cluster[np.concatenate(self.fragment_places)] = self.numbers("fragment_cluster")
+        (number,) = self.numbers("fragment_cluster")
+        self.fragment_cluster[np.concatenate(self.fragment_places)] = number
         self.plane_cluster: I64 = np.append(self.fragment_cluster, -1)  # its last is background's
         self.parent: I64 = np.arange(len(self.fragment), dtype=np.int64)
 
-    def numbers(self, name: str) -> I64:
-        """Cluster numbers of a column of cluster handles, child by child; a child names only clusters of its own."""
-        every = zip(self.ups, self._within, self.cluster_places, strict=True)
-        return np.concatenate([places[within.of(getattr(up, name))] for up, within, places in every])
+    def numbers(self, *names: str) -> list[I64]:
+        """Cluster numbers of columns of cluster handles, child by child; a child names only clusters of its own."""
+        found: list[list[I64]] = [[] for _ in names]
+        for up, ids, places in zip(self.ups, self.clusters, self.cluster_places, strict=True):
+            within = Places(ids, "clusters of a node's children")
+            for name, parts in zip(names, found, strict=True):
+                parts.append(places[within.of(getattr(up, name))])
+        return [np.concatenate(parts) for parts in found]
 
     def take(self, pair: FacePair) -> Rows:
         """Unite fragments across one pair of faces; returns the rows across it between cluster numbers."""

@@ -14,9 +14,9 @@ import numpy as np
 
 from emseg.tasks.arrays.bundle import Bundle, joined, rows_of
 from emseg.tasks.arrays.columns import I64, U16, U32, U64, Columns
+from emseg.tasks.arrays.hashing import MIX
 
 FRAGMENT = np.uint64(1 << 63)
-SPREAD = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def mail(**records: Any) -> Mail:
 def owner(vertices: U64, partitions: int) -> I64:
     """int64: the partition that owns each vertex: a multiplicative hash (Knuth, TAOCP 3, 6.4), so that all are alike
     in size wherever the vertices lie."""
-    return ((vertices * SPREAD >> np.uint64(32)) % np.uint64(partitions)).astype(np.int64)
+    return ((vertices * MIX >> np.uint64(32)) % np.uint64(partitions)).astype(np.int64)
 
 
 def posted(letter: Mail, partitions: int) -> list[Mail]:

@@ -70,8 +70,8 @@ def _clusters(
     def joined(name: str) -> np.ndarray:
         return np.concatenate([getattr(up, name) for up in ups])
 
-    def numbers(name: str) -> I64:
-        return number[inside.numbers(name)]
+    handles = ("part_cluster", "s_u", "s_v", "a_u", "a_v")
+    part_cluster, s_u, s_v, a_u, a_v = (number[found] for found in inside.numbers(*handles))
 
     def across(name: str) -> np.ndarray:
         return np.concatenate([getattr(r, name) for r in rows]) if rows else np.zeros(0, np.uint64)
@@ -80,17 +80,17 @@ def _clusters(
     waiting = np.zeros(len(kept), bool)
     open_fragment = inside.piece_fragment[inside.still_open > 0]
     waiting[number[inside.fragment_cluster[open_fragment]]] = True
-    parts = PartColumns(numbers("part_cluster"), joined("part_max"), joined("part_edge"), joined("part_voxels"))
+    parts = PartColumns(part_cluster, joined("part_max"), joined("part_edge"), joined("part_voxels"))
     s_rows = MaxRows(
-        np.concatenate([numbers("s_u"), u]),
-        np.concatenate([numbers("s_v"), v]),
+        np.concatenate([s_u, u]),
+        np.concatenate([s_v, v]),
         np.concatenate([joined("s_max"), across("max").astype(np.uint16)]),
         np.concatenate([joined("s_edge"), across("best_edge")]),
     )
     fresh = list(zip(*(scored(r, rules.linkage) for r in rows), strict=True)) or [(), (), ()]
     a_rows = MeanRows(
-        np.concatenate([numbers("a_u"), u]),
-        np.concatenate([numbers("a_v"), v]),
+        np.concatenate([a_u, u]),
+        np.concatenate([a_v, v]),
         *(
             np.concatenate([joined(name), *columns])
             for name, columns in zip(("a_sum", "a_count", "a_edge"), fresh, strict=True)

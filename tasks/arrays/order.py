@@ -1,7 +1,7 @@
 """Stable order of integer keys: a radix sort that passes over the digits that differ.
 
-Rows of a chunk share most bits of their edge keys, and a digit begins where keys differ: a sort of 64 bits is three
-passes, not six.
+Rows of a chunk share most bits of their edge keys, and a digit begins where keys differ: a sort of 64 bits is three or
+four passes, not six.
 """
 
 from __future__ import annotations

@@ -11,11 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from emseg.tasks.arrays.hashing import PLACE_AT, mixed
 from emseg.tasks.arrays.kernel import kernel
-from emseg.tasks.arrays.ledger import ENDS, GONE, HALF, LOW_HALF
-
-MIX = np.uint64(0x9E3779B97F4A7C15)
-PLACE_AT = np.uint64(20)  # the mark takes the upper half of the hash; the place overlaps it by 12 bits
+from emseg.tasks.arrays.ledger import ENDS, GONE, LOW_HALF
 
 
 @kernel
@@ -25,13 +23,6 @@ def pair_slots(rows: int) -> Any:
     while 2 * size < 3 * rows:
         size *= 2
     return np.zeros(size, np.uint64)
-
-
-@kernel
-def mixed(ends: Any) -> Any:
-    """Hash of a pair's ends."""
-    h = ends * MIX
-    return (h ^ (h >> HALF)) * MIX
 
 
 @kernel

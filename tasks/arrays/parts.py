@@ -2,8 +2,8 @@
 
 A list is linked and ascends by key; key order is weight descending, then edge key ascending. Only "how many joined
 before k" is ever asked, against one bound: once the earliest parts reach it, the rest is folded into the last of them.
-Joins come in the order of their keys, and so nearly always a guest becomes one part behind its host's: no list is
-walked but for parts that came from below with later keys.
+Joins come in the order of their keys, and so nearly always a guest becomes one part behind its host's, and a list is
+asked for its total alone: it is walked only where parts came from below with later keys.
 
 Kernels that run once a row take arrays, not the tuple of them, which numba would count references to.
 """
@@ -114,7 +114,7 @@ def _folded(part: Any, head: Any, small: Any) -> Any:
 def is_large(part: Any, own: Any, small: Any, c: Any, top: Any, edge: Any) -> Any:
     """Whether the parts of a cluster that joined before the key reach the bound."""
     last = own[c, LAST]
-    if own[c, TOTAL] < small or earlier(part[last, MAX], part[last, EDGE], top, edge):
+    if last == NONE or own[c, TOTAL] < small or earlier(part[last, MAX], part[last, EDGE], top, edge):
         return own[c, TOTAL] >= small
     total, i = np.int64(0), own[c, FIRST]
     while total < small and i != NONE and earlier(part[i, MAX], part[i, EDGE], top, edge):

@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 import numpy as np
 
 from emseg.tasks.arrays.columns import U16, U32, U64, Columns, columns_of
+from emseg.tasks.arrays.hashing import MIX, mixed
 from emseg.tasks.arrays.kernel import kernel
 from emseg.tasks.volume.errors import LimitError
 
@@ -22,7 +23,6 @@ PAIR, SUM, COUNT_MAX, LAST, BEST = range(WIDTH)  # u << 32 | v, u < v; ...; coun
 MAX_BITS = 16
 MAX_MASK, ONE_EDGE = np.uint64((1 << MAX_BITS) - 1), np.uint64(1 << MAX_BITS)
 GROWTH = 125  # percent
-MIX = np.uint64(0x9E3779B97F4A7C15)
 NEAR = 16  # slots of the table, a cache line of them, tried near those of like numbers before any other
 NEAR_AT = np.uint64(60)  # upper bits of a hash that say which of them is the first
 
@@ -48,22 +48,25 @@ class Rows(Columns):
 class Gathered(NamedTuple):
     """Growing table of rows between numbers, taken edge by edge in ascending order of their keys.
 
-    What touches has numbers that lie close together, and so are their slots: most are in the cache already.
+    Numbers ascend with the voxels that are named by them, and so do the slots of pairs by their greater number: most of
+    those that are asked for are in the cache already.
 
     table: int32, a power of two, at most half full: row by pair, -1 where empty. rows: uint64, five a row. used:
-    int64[1], rows filled. spread: uint64, slots a number, times 2^32.
+    int64[1], rows filled. least: uint64, of all greater numbers. spread: uint64, slots a number, times 2^32.
     """
 
     table: Any
     rows: Any
     used: Any
+    least: Any
     spread: Any
 
 
-def gather(rows: int, numbers: int) -> Gathered:
-    """Empty table with room for so many rows between numbers below `numbers`, at most 2^32 of them."""
+def gather(rows: int, most: int, least: int = 0) -> Gathered:
+    """Empty table with room for so many rows whose greater numbers lie from `least` to `most`, both below 2^32."""
     table, room = np.full(_slots(rows), -1, np.int32), np.empty(WIDTH * rows, np.uint64)
-    return Gathered(table, room, np.zeros(1, np.int64), np.uint64((len(table) << 32) // max(1, numbers)))
+    spread = np.uint64((len(table) << 32) // (most + 1 - least))
+    return Gathered(table, room, np.zeros(1, np.int64), np.uint64(least), spread)
 
 
 def _slots(rows: int) -> int:
@@ -86,7 +89,7 @@ def grown(g: Gathered, more: int) -> Gathered:
     if len(g.table) >= _slots(rows):
         return g
     table = np.full(_slots(rows), -1, np.int32)
-    wider = Gathered(table, g.rows, g.used, g.spread * np.uint64(len(table) // len(g.table)))
+    wider = Gathered(table, g.rows, g.used, g.least, g.spread * np.uint64(len(table) // len(g.table)))
     _hash_all(wider)
     return wider
 
@@ -104,15 +107,15 @@ def _spot(g: Gathered, pair: Any) -> Any:
     The greater one, since whatever touches many, a blob, began before most of them.
     """
     mask, low, high = len(g.table) - 1, pair >> np.uint64(32), pair & np.uint64(0xFFFFFFFF)
-    first = np.int64((high * g.spread >> np.uint64(32)) + (low * MIX >> NEAR_AT))
+    first = np.int64(((high - g.least) * g.spread >> np.uint64(32)) + (low * MIX >> NEAR_AT))
     for near in range(first, first + NEAR):
         r = np.int64(g.table[near & mask])
         if r < 0 or g.rows[WIDTH * r + PAIR] == pair:
             return near & mask
-    mixed = pair * MIX
-    i = np.int64((mixed ^ (mixed >> np.uint64(32))) & np.uint64(mask))
+    h = mixed(pair)
+    i, step = np.int64(h >> np.uint64(32)) & mask, np.int64(h & np.uint64(mask)) | 1  # odd: it comes by every slot
     while g.table[i] >= 0 and g.rows[WIDTH * g.table[i] + PAIR] != pair:
-        i = (i + 1) & mask
+        i = (i + step) & mask
     return i
 
 
@@ -146,26 +149,26 @@ def taken(g: Gathered) -> U64:
     return filled
 
 
-def as_columns(taken: U64) -> Rows:
+def as_columns(filled: U64) -> Rows:
     """Rows that a table has taken, as columns.
 
     Raises:
         LimitError: a contact of more than 2^32 - 1 voxel edges.
     """
-    n = len(taken) // WIDTH
-    most = int(taken[COUNT_MAX::WIDTH].max(initial=0)) >> MAX_BITS
+    n = len(filled) // WIDTH
+    most = int(filled[COUNT_MAX::WIDTH].max(initial=0)) >> MAX_BITS
     if most > COUNT_LIMIT:
         raise LimitError(f"a contact has {most} voxel edges, more than {COUNT_LIMIT}: mask the blob that has it")
     out = Rows(*(np.empty(n, column.dtype) for column in columns_of(Rows).values()))
-    _columns(taken, tuple(out.columns().values()))
+    _columns(filled, tuple(out.columns().values()))
     return out
 
 
 @kernel
-def _columns(taken: Any, columns: Any) -> None:
+def _columns(filled: Any, columns: Any) -> None:
     u, v, total, count, top, last, best = columns
     for i in range(len(u)):
         r = WIDTH * i
-        u[i], v[i] = taken[r + PAIR] >> np.uint64(32), taken[r + PAIR] & np.uint64(0xFFFFFFFF)
-        total[i], count[i] = taken[r + SUM], taken[r + COUNT_MAX] >> np.uint64(MAX_BITS)
-        top[i], last[i], best[i] = taken[r + COUNT_MAX] & MAX_MASK, taken[r + LAST], taken[r + BEST]
+        u[i], v[i] = filled[r + PAIR] >> np.uint64(32), filled[r + PAIR] & np.uint64(0xFFFFFFFF)
+        total[i], count[i] = filled[r + SUM], filled[r + COUNT_MAX] >> np.uint64(MAX_BITS)
+        top[i], last[i], best[i] = filled[r + COUNT_MAX] & MAX_MASK, filled[r + LAST], filled[r + BEST]

@@ -10,8 +10,9 @@ from laws.volumes import random_case
 from oracles.stitching import contact_rows as plain_rows
 from oracles.stitching import voxel_edges
 
+from emseg.tasks.arrays import contacts
 from emseg.tasks.arrays.contacts import contact_rows, rows_across, unite_across
-from emseg.tasks.arrays.rows import COUNT_MAX, MAX_BITS, Rows, as_columns, gather, grown, lacks, taken
+from emseg.tasks.arrays.rows import COUNT_MAX, MAX_BITS, NEAR, Gathered, Rows, as_columns, gather, grown, lacks, taken
 from emseg.tasks.arrays.rows import add as add_row
 from emseg.tasks.volume.bbox import BBox, Vec
 from emseg.tasks.volume.errors import LimitError
@@ -108,7 +109,7 @@ def test_a_table_grows_without_loss() -> None:
 @pytest.mark.parametrize("numbers", [90, 5000, 2**32])
 def test_who_touches_many_finds_each_again(numbers: int) -> None:
     """More rows of one number than there are slots near it stand elsewhere, and none is taken for another."""
-    g, blob = gather(500, numbers), 80
+    g, blob = gather(500, numbers - 1), 80
     for time in (1, 2):
         for n in range(89):
             if n != blob:
@@ -116,4 +117,29 @@ def test_who_touches_many_finds_each_again(numbers: int) -> None:
     found = _as_dict(as_columns(taken(g)))
     assert set(found) == {(min(n, blob), max(n, blob)) for n in range(89) if n != blob}
     assert {(row["count"], row["sum"]) for row in found.values()} == {(2, 6)}
-    assert all(row["last"] == 200 + sum(pair) - blob and row["best"] == row["last"] - 100 for pair, row in found.items())
+    assert all(
+        row["last"] == 200 + sum(pair) - blob and row["best"] == row["last"] - 100 for pair, row in found.items()
+    )
+
+
+def test_rows_stand_near_their_greater_numbers_wherever_these_begin() -> None:
+    """Across a face all greater numbers may be the last of very many: their rows have the whole table all the same."""
+    rng, side, lowest = np.random.default_rng(0), 150, 1_000_000
+    lower = rng.integers(0, lowest, (side, side))
+    upper = lowest + np.arange(side * side).reshape(side, side) // 2
+    made: list[Gathered] = []
+
+    def noted(*arguments: Any) -> Gathered:
+        made.append(gather(*arguments))
+        return made[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(contacts, "gather", noted)
+        patch.setattr(contacts, "grown", lambda g, more: made.append(grown(g, more)) or made[-1])
+        rows = rows_across(lower, upper, np.ones((side, side), np.uint16), 2, (0, 0, 0))
+    g = made[-1]
+    place = np.empty(len(rows), np.int64)
+    place[g.table[g.table >= 0]] = np.flatnonzero(g.table >= 0)
+    first = (rows.v - g.least) * g.spread >> np.uint64(32)
+    assert len(rows) > 20_000
+    assert np.mean((place - first.astype(np.int64)) % len(g.table) < 2 * NEAR) > 0.99

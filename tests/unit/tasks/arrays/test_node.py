@@ -76,6 +76,16 @@ def test_a_row_of_strangers_stops_the_node() -> None:
         node([((4, 0, 0), bad), children[1]], [pair], RULES)
 
 
+def test_a_row_of_a_siblings_cluster_stops_the_node() -> None:
+    """A child that names a cluster of another child is refused: it cannot know it."""
+    children, pair = _family()
+    low, high = (up for _, up in children)
+    bad = replace(low, a_u=np.full(len(low.a_u), high.part_cluster[0], np.uint64))
+    assert len(low.a_u)
+    with pytest.raises(CorruptChunkError, match="clusters of a node's children"):
+        node([(children[0][0], bad), children[1]], [pair], RULES)
+
+
 def test_children_may_come_in_any_order() -> None:
     """The forest follows the order of the children; what goes up or is settled does not depend on it."""
     children, pair = _family()

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from emseg.tasks.arrays.parts import AFTER, FIRST, NONE, TOTAL, VOXELS, is_large, join, parts_of
 
 CLUSTERS = 5
-KEY = st.tuples(st.integers(1, 4), st.integers(1, 5))  # weight, edge
+EDGE = st.sampled_from([1, 2, 2**63 - 1, 2**63, 2**64 - 1])
+KEY = st.tuples(st.integers(1, 4), EDGE)  # weight, edge
 PART = st.tuples(st.integers(0, CLUSTERS - 1), KEY, st.integers(1, 6))
 JOIN = st.tuples(st.integers(0, CLUSTERS - 1), st.integers(0, CLUSTERS - 1), KEY)
 SMALL = 10
@@ -41,7 +42,7 @@ def test_folding_changes_no_answer(
     for c, own in plain.items():
         assert lists.own[c, TOTAL] == sum(n for _, n in own)
         for weight in range(5):
-            for number in range(7):
+            for number in (0, 1, 2, 3, 2**63 - 1, 2**63, 2**63 + 1, 2**64 - 1):
                 before = sum(n for at, n in own if _order(at) < _order((weight, number)))
                 assert is_large(*lists, c, *_words((weight, number))) == (before >= SMALL)
 

@@ -9,30 +9,33 @@ import pytest
 from oracles.waiting import FIRST
 from oracles.waiting import size_rule as plain_size_rule
 
-from emseg.tasks.arrays.size_rule import MaxRows, PartColumns, size_rule
+from emseg.tasks.arrays.size_rule import BLOCK, MaxRows, PartColumns, size_rule
 
-CLUSTERS, SMALL = 24, 10
+SMALL = 10
 
 
-def _case(seed: int) -> tuple[dict[Any, Any], dict[int, list[Any]], set[int]]:
+def _case(seed: int, clusters: int) -> tuple[dict[Any, Any], dict[int, list[Any]], set[int]]:
     """Rows, parts and waiting clusters as a node may meet them: only a cluster that waited has later parts."""
     rng = np.random.default_rng(seed)
-    keys = rng.permutation(400) + 1
-    pairs = {tuple(sorted(map(int, rng.choice(CLUSTERS, 2, replace=False)))) for _ in range(60)}
+    keys = rng.permutation(20 * clusters) + 1
+    pairs = {tuple(sorted(map(int, rng.choice(clusters, 2, replace=False)))) for _ in range(5 * clusters // 2)}
     weights = rng.integers(1, 4, len(pairs)) * 100
     rows = {p: (-int(w), int(k)) for p, w, k in zip(sorted(pairs), weights, keys, strict=False)}
     parts: dict[int, list[Any]] = {}
-    for c in range(CLUSTERS):
+    for c in range(clusters):
         parts[c] = [(FIRST, int(rng.integers(1, 12)))]
         if rng.random() < 0.3:
-            parts[c].append(((-int(rng.integers(1, 4)) * 100, int(keys[100 + c])), int(rng.integers(1, 12))))
-    return rows, parts, {c for c in range(CLUSTERS) if rng.random() < 0.4}
+            parts[c].append(((-int(rng.integers(1, 4)) * 100, int(keys[10 * clusters + c])), int(rng.integers(1, 12))))
+    return rows, parts, {c for c in range(clusters) if rng.random() < 0.4}
 
 
-@pytest.mark.parametrize("seed", range(60))
-def test_the_kernel_does_what_plain_python_does(seed: int) -> None:
-    """Names, undecided rows, waiting clusters, sizes and what each size is before any key are the same."""
-    rows, parts, waiting = _case(seed)
+@pytest.mark.parametrize("clusters", [24, 90])
+@pytest.mark.parametrize("seed", range(40))
+def test_the_kernel_does_what_plain_python_does(seed: int, clusters: int) -> None:
+    """Names, undecided rows, waiting clusters, sizes and what each size is before any key are the same, over more rows
+    than are read ahead at once."""
+    rows, parts, waiting = _case(seed, clusters)
+    assert (len(rows) > 2 * BLOCK) == (clusters > 24)
     name, undecided, waits, listed = plain_size_rule(dict(rows), parts, waiting, SMALL)
     flat = [(c, -at[0], at[1], n) for c, own in parts.items() for at, n in own]
     columns = PartColumns(
@@ -45,8 +48,8 @@ def test_the_kernel_does_what_plain_python_does(seed: int) -> None:
     table = MaxRows(
         u, v, np.array([-k[0] for k in rows.values()], np.uint16), np.array([k[1] for k in rows.values()], np.uint64)
     )
-    got = size_rule(np.array([c in waiting for c in range(CLUSTERS)]), columns, table, SMALL)
-    assert got.root.tolist() == [name[c] for c in range(CLUSTERS)]
+    got = size_rule(np.array([c in waiting for c in range(clusters)]), columns, table, SMALL)
+    assert got.root.tolist() == [name[c] for c in range(clusters)]
     assert set(np.flatnonzero(got.waiting)) == waits
     left = got.undecided
     assert {
