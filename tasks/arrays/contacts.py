@@ -20,6 +20,7 @@ from emseg.tasks.volume.errors import LimitError
 
 STEP = (1, 1 << Y_SHIFT, 1 << Z_SHIFT)
 ROWS_A_LABEL = 5  # room to begin with: real affinities have 4.0, a phantom's resin 4.9
+EDGES_A_ROW = 3  # likewise, across a face
 PLANE_AXES = ((2, 1), (2, 0), (1, 0))  # axes of a plane's rows and columns, by the axis across it
 
 
@@ -122,7 +123,7 @@ def rows_across(lower: I64, upper: I64, weights: U16, axis: int, origin: Vec) ->
     rows, columns = PLANE_AXES[axis]
     steps = (np.uint64(STEP[rows]), np.uint64(STEP[columns]))
     height, width = weights.shape
-    g, line = gather(width + 1, most, least), 0
+    g, line = gather(max(width + 1, len(greater) // EDGES_A_ROW), most, least), 0
     while line < height:
         g = grown(g, width) if lacks(g, width) else g
         line = _gather_across(g, (lower, upper, weights), np.uint64(voxel_code(origin)), steps, np.uint64(axis), line)
