@@ -1,4 +1,7 @@
-"""The command line. Exit codes: 0 done, 1 task failures recorded, 2 bad usage or config, 75 temporary trouble."""
+"""The command line.
+
+Exit codes: 0 done, 1 task failures recorded, 2 bad usage or config, 75 temporary trouble, 130 stopped by Ctrl-C.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,11 @@ import typer
 
 from emseg.pipeline import cli_data, cli_run, cli_stitch
 from emseg.pipeline.cli_errors import OUTSIDE, described
-from emseg.pipeline.output import keep_stdout, log_to_stderr
+from emseg.pipeline.output import keep_stdout, log_to_stderr, note_stop, same_command
 from emseg.tasks.volume.errors import EmsegError
 
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]  # typer's own click: it does not export UsageError
+STOPPED = 130  # what typer, too, makes of Ctrl-C
 ASKING = {"--help", "--version"}  # their answer is text of typer's own, on standard output
 
 app = typer.Typer(
@@ -67,8 +71,9 @@ def main() -> None:
         typer.echo(f"emseg: {line}", err=True)
         sys.exit(code)
     except (typer.Abort, KeyboardInterrupt):
-        typer.echo("emseg: stopped; run the same command again to go on", err=True)
-        sys.exit(130)
+        code = STOPPED
+    if code == STOPPED:
+        note_stop(f"; run the same command again: {same_command()}")
     sys.exit(code if isinstance(code, int) else 0)
 
 

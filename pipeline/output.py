@@ -15,6 +15,7 @@ import structlog
 
 LOG_LEVEL = "EMSEG_LOG_LEVEL"  # how children learn it
 _kept: list[TextIO] = []  # the process's own standard output, once it is kept
+_stops: list[str] = []  # what was said of a stop
 
 
 def keep_stdout() -> None:
@@ -55,6 +56,13 @@ def note(line: str) -> None:
     sys.stderr.flush()
 
 
+def note_stop(line: str) -> None:
+    """Say, once in a process, that it was stopped by hand: whoever knows most says it first."""
+    if not _stops:
+        note(f"stopped{line}")
+    _stops.append(line)
+
+
 def same_command() -> str:
     """What a person typed, to be typed again."""
     return shlex.join(["emseg", *sys.argv[1:]])
@@ -66,7 +74,7 @@ def told_when_stopped() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        note(f"stopped; finished tasks are kept, and the same command goes on: {same_command()}")
+        note_stop(f"; finished tasks are kept, and the same command goes on: {same_command()}")
         raise
 
 

@@ -10,7 +10,7 @@ import lightning
 from rich.console import Console
 from rich.progress import Progress, TaskID
 
-from emseg.pipeline.output import note
+from emseg.pipeline.output import note_stop
 from emseg.pipeline.progress import columns
 
 SAYS = "lightning.pytorch.utilities.rank_zero"  # adverts, and the device and precision, which the bar says
@@ -60,7 +60,7 @@ class StepBar(lightning.Callback):  # type: ignore[misc]
         self._stop()
         if isinstance(exception, KeyboardInterrupt):
             if trainer.is_global_zero:
-                note(f"stopped at step {trainer.global_step}; --resume goes on from the last checkpoint")
+                note_stop(f" at step {trainer.global_step}; --resume goes on from the last checkpoint")
             raise exception
 
     def _update(self, **changes: Any) -> None:

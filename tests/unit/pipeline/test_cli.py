@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -258,23 +259,37 @@ def test_training_a_denoiser_says_images_seen_and_writes_a_model(tmp_path: Path)
     assert (tmp_path / "out" / "curves.png").exists()
 
 
-def test_a_stopped_run_says_how_to_go_on(work: Path) -> None:
-    """Ctrl-C has exit code 130, and the last line says what is kept and which command goes on."""
-    code = """
-import emseg.pipeline.cli_run as commands
+@pytest.mark.parametrize(
+    ("module", "function", "command", "said"),
+    [
+        (
+            "cli_run",
+            "run_plan",
+            "run run.yaml --set 'run=stopped one'",
+            "finished tasks are kept, and the same command goes on",
+        ),
+        ("ingest", "ingest", "ingest raw.npy layer --voxel-nm 8,8,8", "run the same command again"),
+        ("stats", "stats", "stats raw", "run the same command again"),
+    ],
+)
+def test_a_stopped_command_says_so_once(work: Path, module: str, function: str, command: str, said: str) -> None:
+    """Ctrl-C has exit code 130, and one line says what is kept, if anything, and which command to run."""
+    code = f"""
+import emseg.pipeline.{module} as commands
 from emseg.pipeline.cli import main
 
 def stop(*given, **options):
     raise KeyboardInterrupt
 
-commands.run_plan = stop
+assert hasattr(commands, "{function}")
+commands.{function} = stop
 main()
 """
-    command = [sys.executable, "-c", code, "run", "run.yaml", "--set", "run=stopped one"]
-    done = subprocess.run(command, cwd=work, capture_output=True, text=True, timeout=300)
+    call = [sys.executable, "-c", code, *shlex.split(command)]
+    done = subprocess.run(call, cwd=work, capture_output=True, text=True, timeout=300)
     assert done.returncode == 130
-    said = "emseg: stopped; finished tasks are kept, and the same command goes on: emseg run run.yaml --set"
-    assert done.stderr.splitlines()[-1] == f"{said} 'run=stopped one'"
+    assert done.stderr.splitlines()[-1] == f"emseg: stopped; {said}: emseg {command}"
+    assert done.stderr.count("stopped;") == 1
 
 
 def test_a_single_chunk_has_no_node_to_speak_of(work: Path) -> None:
