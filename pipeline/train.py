@@ -6,7 +6,6 @@ weights with their training record.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,8 @@ from emseg.models.spec import ModelSpec
 from emseg.pipeline.train_config import AffinityTraining, Triple
 from emseg.pipeline.train_progress import StepBar, quiet_lightning
 from emseg.pipeline.train_resume import last_checkpoint
-from emseg.pipeline.train_volumes import part_of, require_there, seen
-from emseg.pipeline.yamlfile import load_yaml, variables_of
+from emseg.pipeline.train_volumes import part_of, require_volumes, seen
+from emseg.pipeline.yamlfile import load_yaml
 from emseg.tasks.volume.errors import ConfigError
 
 NORMALISATION = {"scale": 255.0, "mean": 0.5, "std": 0.5}  # grey levels are fixed, never a window's own
@@ -48,7 +47,7 @@ def train_affinity(
         ConfigError, LayerError: the config, its volumes, or the model to start from cannot be used.
     """
     config = load_yaml(AffinityTraining, path, sets)
-    _require_volumes(config, path)
+    require_volumes(path, [name for volume in config.volumes for name in (volume.image, volume.labels)])
     last = last_checkpoint(config.out, resume)
     torch.set_num_threads(config.threads)
     lightning.seed_everything(config.seed, verbose=False)
@@ -60,14 +59,6 @@ def train_affinity(
     trainer.fit(module, *_loaders(config, first_step), ckpt_path=str(last) if resume else None, weights_only=True)
     figures = {key: float(value) for key, value in trainer.callback_metrics.items()}
     return finished(config, module.average.module, trainer.global_step, figures)
-
-
-def _require_volumes(config: AffinityTraining, path: Path) -> None:
-    """Refuse files that are not there; says from which environment variable the config took their place."""
-    for name in (name for volume in config.volumes for name in (volume.image, volume.labels)):
-        variables = variables_of(path, name)
-        places = " and ".join(f"{v} ({os.environ.get(v) or 'not set'})" for v in variables)
-        require_there(name, f"{path} takes its place from {places}: set that, or " if variables else "")
 
 
 def finished(config: AffinityTraining, net: nn.Module, steps: int, figures: dict[str, float]) -> Path:

@@ -40,6 +40,7 @@ from emseg.pipeline.denoise_volumes import (
 from emseg.pipeline.own_value import hidden_sigma, own_value_lines, share_of
 from emseg.pipeline.train_progress import StepBar, quiet_lightning
 from emseg.pipeline.train_resume import last_checkpoint
+from emseg.pipeline.train_volumes import require_volumes
 from emseg.pipeline.yamlfile import load_yaml
 from emseg.tasks.volume.errors import ConfigError
 
@@ -88,6 +89,7 @@ def train_denoise(
         ConfigError, LayerError: the config, its volumes, or the model to start from cannot be used.
     """
     config = load_yaml(DenoiseTraining, path, sets)
+    require_volumes(path, [volume.image for volume in config.volumes])
     last = last_checkpoint(config.out, resume)
     images = noisy_images(config)
     levels = levels_of(images)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from emseg.pipeline.train_config import AffinityTraining, TrainingVolume, Triple
+from emseg.pipeline.yamlfile import variables_of
 from emseg.tasks.volume.bbox import BBox
 from emseg.tasks.volume.errors import ConfigError
 from emseg.tasks.volume.foreign import file_digest, open_foreign, split_name
@@ -69,6 +71,14 @@ def opened(name: str, mip: int = 0) -> Opened:
     foreign = open_foreign(name)
     digest = file_digest(Path(split_name(name)[0]))
     return Opened(foreign.where, BBox.sized((0, 0, 0), foreign.size), foreign.read, digest, (0, 0, 0))
+
+
+def require_volumes(config: Path, names: Iterable[str]) -> None:
+    """Refuse files of a config that are not there; says from which environment variable it took their place."""
+    for name in names:
+        variables = variables_of(config, name)
+        places = " and ".join(f"{v} ({os.environ.get(v) or 'not set'})" for v in variables)
+        require_there(name, f"{config} takes its place from {places}: set that, or " if variables else "")
 
 
 def require_there(name: str, hint: str = "") -> None:

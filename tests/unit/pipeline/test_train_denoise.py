@@ -253,6 +253,16 @@ def test_what_does_not_fit_is_refused(tmp_path, file, changes, words):
     assert "\n" not in str(caught.value)
 
 
+def test_an_image_that_is_not_there_is_named_with_its_variable(tmp_path, monkeypatch):
+    """A path that a config takes from the environment is refused with the name of the variable."""
+    monkeypatch.delenv("EMSEG_DATA", raising=False)
+    path = config(tmp_path, "${EMSEG_DATA:-absent}/noisy.h5")
+    with pytest.raises(
+        ConfigError, match=r"noisy.h5: does not exist; .*from EMSEG_DATA \(not set\): set that, or give"
+    ):
+        train_denoise(path)
+
+
 def test_structn2v_in_3d_and_n2v2_train(tmp_path, file):
     """Every variant runs, structN2V also along z."""
     three = {"dims": 3, "patch_vx": "[16, 16, 4]", "epochs": 1, "steps": 1, "tile_vx": "[16, 16, 4]"}
