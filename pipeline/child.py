@@ -8,7 +8,9 @@ import multiprocessing
 import os
 import signal
 import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -16,6 +18,17 @@ from emseg.pipeline.queue_trouble import is_transient
 from emseg.tasks.volume.errors import EmsegError
 
 EXIT_GRACE_S = 2.0  # for a child to close its files before it is killed
+
+
+@contextlib.contextmanager
+def _deaf_child() -> Iterator[None]:
+    """A child begun in here never hears Ctrl-C, not even before its first line; ours is heard once this ends."""
+    resource_tracker.ensure_running()  # begun later, it would lift the mask
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 @dataclass(frozen=True)
@@ -60,7 +73,8 @@ class Child:
         self.process = context.Process(
             target=serve, args=(theirs, self.device, self.root, self.read_roots), daemon=True
         )
-        self.process.start()
+        with _deaf_child():
+            self.process.start()
         theirs.close()
 
     @property

@@ -40,7 +40,7 @@ Dask = Annotated[str, typer.Option(help="Dask scheduler, tcp://host:port")]
 QueueUrl = Annotated[str, typer.Option("--queue", help="fq://folder or sqs://name")]
 ROUNDS = (
     "rounds over partitions finish the run above the tree; about 40 are needed if what the mean leaves fits one task, "
-    "and each of the others (stages.merge.rounds.most) still costs five small objects a partition"
+    "and each of the others (stages.merge.rounds.most) still costs four small objects a partition"
 )
 NOISE = "a chunk of noise (resin, say) takes up to 160 bytes a voxel, more than the peak of fragment above: mask it"
 WATCH_S = 2.0

@@ -118,7 +118,7 @@ def _verified(base: Plan, run: Objects, engine: Engine, nodes: int, seed: int) -
 
     plan = audit_plan(base, run, nodes, seed)
     ledger = Ledger(_finished(plan, run, "audits", engine))
-    distinct = {  # a small tree has fewer nodes than are drawn; each draw has a grid of its own
+    distinct = {  # a small tree has fewer nodes than are drawn; then they are drawn again, over other grids
         (tier.fields["level"], tier.grid.bbox): (ledger.receipt(key) or {})["figures"]
         for tier in plan.tiers
         for key in tier.keys()
@@ -126,7 +126,9 @@ def _verified(base: Plan, run: Objects, engine: Engine, nodes: int, seed: int) -
     voxels, settled = (int(sum(f[name] for f in distinct.values())) for name in ("voxels", "settled"))
     values = {"nodes": len(distinct), "made": nodes, "voxels": voxels, "settled": settled, "different": 0}
     what = f"{len(distinct)} node{'s' * (len(distinct) != 1)} of {voxels} voxels in all"
-    return values, [f"{what}, made again over {nodes} other grids: {settled} settled segments, all equal"]
+    return values, [
+        f"{what}, made again over {nodes} other grid{'s' * (nodes != 1)}: {settled} settled segments, all equal"
+    ]
 
 
 def _finished(plan: Plan, run: Objects, folder: str, engine: Engine) -> Objects:

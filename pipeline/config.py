@@ -296,14 +296,14 @@ class RunConfig(Section):
     @model_validator(mode="after")
     def _one_start(self) -> RunConfig:
         starts = {"source": self.source, "affinities": self.affinities, "instances": self.instances}
+        if self.fragments is not None and self.affinities is None:
+            raise ValueError("fragments: needs affinities:, the layer that says how strongly fragments are joined")
         given = [f"{name}:" for name, start in starts.items() if start is not None]
         if len(given) != 1:
             raise ValueError(
                 "say what to start from: source: (an image), affinities: or instances: (made elsewhere), one of them; "
                 f"given {'are ' + ' and '.join(given) if given else 'is none'}"
             )
-        if self.fragments is not None and self.affinities is None:
-            raise ValueError("fragments: needs affinities:, the layer that says how strongly fragments are joined")
         if self.fragments is not None and "t_high" in self.stages.fragment.model_fields_set:
             raise ValueError("stages.fragment.t_high does nothing to given fragments; leave it out")
         if self.skip_blank is not None and self.source is None:

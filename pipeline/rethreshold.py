@@ -109,4 +109,7 @@ def require_tree(base: Plan, ledger: Ledger) -> None:
     root = [tier for tier in base.tiers if tier.stage in TREE][-1]
     for key in root.keys():
         if not ledger.exists(key):
-            raise IncompleteError(f"{ledger.run.url}: {key} is not done; finish the run first, with `emseg stitch RUN`")
+            raise IncompleteError(
+                f"{ledger.run.url}: {key} is not done; finish the run first: `emseg run CONFIG` goes on, or, where all "
+                "chunks are done, `emseg stitch RUN`"
+            )

@@ -22,7 +22,7 @@ from emseg.tasks.volume.bbox import BBox
 from emseg.tasks.volume.tree import Tree
 
 FAR_SIDES = {"1 Tvx": 10_000, "1 PVx": 100_000}
-BUDGETS = (2_000_000_000, 16_000_000_000, 64_000_000_000)  # bytes of a node
+BUDGETS = (2_000_000_000, 16_000_000_000, 64_000_000_000, 512_000_000_000)  # bytes of a node
 TASK_OBJECTS = 3  # a receipt, the begin and the end of an attempt
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import time
 from collections.abc import Iterator
 from multiprocessing.connection import wait
 
@@ -26,6 +27,11 @@ def child() -> Iterator[Child]:
     child = Child()
     yield child
     child.close()
+
+
+def _ctrl_c() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(1)
 
 
 def answer(child: Child) -> Outcome:
@@ -65,6 +71,23 @@ def test_a_child_that_died_idle_is_replaced(case, child):
     child.process.join()
     child.submit(case.first[0], "a1", message_of(case.plan, case.run.url, case.first[0]))
     assert answer(child).receipt
+
+
+def test_a_child_that_is_still_beginning_does_not_hear_ctrl_c(case, capfd):
+    """Ctrl-C goes to the whole process group; it is the parent's alone, from a child's first moment on."""
+    with pytest.raises(KeyboardInterrupt):
+        _ctrl_c()
+    child = Child()
+    pid = child.process.pid
+    for _ in range(10):
+        os.kill(pid, signal.SIGINT)
+        time.sleep(0.1)
+    child.submit(case.first[0], "a1", message_of(case.plan, case.run.url, case.first[0]))
+    assert answer(child).receipt["run"]["pid"] == pid
+    child.close()
+    with pytest.raises(KeyboardInterrupt):
+        _ctrl_c()
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_child_is_confined_to_its_root(case, tmp_path):

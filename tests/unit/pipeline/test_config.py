@@ -84,6 +84,7 @@ def test_a_wrong_value_is_one_line(tmp_path, text, line, says):
         ("source: {layer: a}\n", r"run\.yaml: 'run' is missing; add it"),
         ("run: a\nsource: {layer: a}\naffinities: {layer: b}\n", r"one of them; given are source: and affinities:"),
         ("run: a\n", r"one of them; given is none"),
+        ("run: a\nfragments: {layer: f}\n", r"fragments: needs affinities:"),
         ("run: a\naffinities: {layer: b}\nskip_blank: {}\n", r"skip_blank: needs source:"),
         ("run: a\nsource: {layer: a}\nfragments: {layer: b}\n", r"fragments: needs affinities:"),
         (
