@@ -60,7 +60,7 @@ def note_stop(line: str) -> None:
     """Say, once in a process, that it was stopped by hand: whoever knows most says it first."""
     if not _stops:
         note(f"stopped{line}")
-    _stops.append(line)
+        _stops.append(line)
 
 
 def same_command() -> str:
